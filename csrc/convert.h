@@ -1,0 +1,129 @@
+/* Blocks in and out of the kernels' dtype: any dtype, any stride.
+ *
+ * Elements are copied byte by byte where alignment is not known; the compiler makes that one load. */
+
+/* IEEE binary16 by integer arithmetic: shifted into place, the exponent is wrong by the same factor for normal
+ * and subnormal numbers, and one multiplication mends both. */
+inline_ float from_f16(uint16_t half)
+{
+    const uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13, special = (half & 0x7c00) == 0x7c00 ? 0x7f800000u : 0;
+    float x;
+    memcpy(&x, &magnitude, sizeof x);
+    x *= 0x1p112f;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits |= special | (uint32_t)(half & 0x8000) << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+inline_ float from_bf16(uint16_t upper)
+{
+    const uint32_t bits = (uint32_t)upper << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Round to nearest, ties to even.  Numbers too small for a normal binary16 are rounded by adding a power of two
+ * that has their unit in its last place. */
+inline_ uint16_t to_f16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    float small, shifted;
+    memcpy(&small, &magnitude, sizeof small);
+    shifted = small + 0.5f;
+    uint32_t subnormal;
+    memcpy(&subnormal, &shifted, sizeof subnormal);
+    subnormal -= 0x3f000000; /* of 0.5f */
+    const uint32_t odd = magnitude >> 13 & 1, normal = (magnitude - 0x38000000 + 0xfff + odd) >> 13;
+    const uint32_t finite = magnitude < 0x38800000 ? subnormal : normal;
+    const uint32_t nan = magnitude > 0x7f800000 ? 0x7e00 : 0x7c00;
+    return (uint16_t)(sign | (magnitude >= 0x477ff000 ? nan : finite));
+}
+
+inline_ uint16_t to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? (bits >> 16 | 0x40) : rounded);
+}
+
+/* binary64 -> binary16 through binary32 would round twice: the first rounding is to odd, which keeps the second
+ * one right (S. Boldo, G. Melquiond, "Emulation of FMA and correctly rounded sums", IEEE TC 57 (2008) 462). */
+inline_ float narrow(real x)
+{
+#if LF_BITS == 64
+    const float near = (float)x;
+    const double back = near;
+    uint32_t bits;
+    memcpy(&bits, &near, sizeof bits);
+    const int inexact = back != x && x == x, away = fabs(back) > fabs(x);
+    const uint32_t odd = bits - (uint32_t)(inexact && away);
+    const uint32_t result = inexact ? odd | 1 : bits;
+    float y;
+    memcpy(&y, &result, sizeof y);
+    return y;
+#else
+    return x;
+#endif
+}
+
+#define IDENTITY(x) (x)
+#define LOAD(name, type, convert)                                                                                      \
+    static void load_##name(size_t n, const void *from, ptrdiff_t stride, void *to)                                    \
+    {                                                                                                                  \
+        const char *restrict in = from;                                                                                \
+        real *restrict out = to;                                                                                       \
+        type x;                                                                                                        \
+        if (stride == sizeof(type))                                                                                    \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                memcpy(&x, in + i * sizeof(type), sizeof x);                                                           \
+                out[i] = (real)convert(x);                                                                             \
+            }                                                                                                          \
+        else                                                                                                           \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                memcpy(&x, in + (ptrdiff_t)i * stride, sizeof x);                                                      \
+                out[i] = (real)convert(x);                                                                             \
+            }                                                                                                          \
+    }
+#define TRUTH(x) ((x) != 0)
+LOAD(bool, uint8_t, TRUTH)
+LOAD(i8, int8_t, IDENTITY)
+LOAD(u8, uint8_t, IDENTITY)
+LOAD(i16, int16_t, IDENTITY)
+LOAD(u16, uint16_t, IDENTITY)
+LOAD(i32, int32_t, IDENTITY)
+LOAD(u32, uint32_t, IDENTITY)
+LOAD(i64, int64_t, IDENTITY)
+LOAD(u64, uint64_t, IDENTITY)
+LOAD(f16, uint16_t, from_f16)
+LOAD(bf16, uint16_t, from_bf16)
+LOAD(f32, float, IDENTITY)
+LOAD(f64, double, IDENTITY)
+
+#define STORE(name, type, convert)                                                                                     \
+    static void store_##name(size_t n, const void *from, void *to, ptrdiff_t stride)                                   \
+    {                                                                                                                  \
+        const real *restrict in = from;                                                                                \
+        char *restrict out = to;                                                                                       \
+        if (stride == sizeof(type))                                                                                    \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                const type x = (type)convert(in[i]);                                                                   \
+                memcpy(out + i * sizeof(type), &x, sizeof x);                                                          \
+            }                                                                                                          \
+        else                                                                                                           \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                const type x = (type)convert(in[i]);                                                                   \
+                memcpy(out + (ptrdiff_t)i * stride, &x, sizeof x);                                                     \
+            }                                                                                                          \
+    }
+#define NARROW_F16(x)  to_f16(narrow(x))
+#define NARROW_BF16(x) to_bf16(narrow(x))
+STORE(f16, uint16_t, NARROW_F16)
+STORE(bf16, uint16_t, NARROW_BF16)
+STORE(f32, float, IDENTITY)
+STORE(f64, double, IDENTITY)

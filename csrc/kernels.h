@@ -1,0 +1,42 @@
+/* What a kernel translation unit exports: one table, its rows in the same order for every (ISA, dtype). */
+#ifndef LF_KERNELS_H
+#define LF_KERNELS_H
+
+#include "lossfast/lossfast.h"
+
+/* Elements that a kernel is given at a time: all its streams stay in the first-level cache. */
+enum { BLOCK = 1024, MAX_PARAM = 5 };
+
+/* All arrays are contiguous, aligned, of n <= BLOCK elements and of the table's dtype. */
+typedef void pointwise_kernel(size_t n, const void *target, const void *pred, const void *weight, const void *stream,
+                              const double *param, double scale, void *value, void *grad, void *hess);
+
+struct lf_pointwise {
+    const char *name;
+    size_t nparam;
+    int streamed; /* param[0] may be an array */
+    lf_domain target, pred, stream;
+    pointwise_kernel *run;
+};
+
+typedef struct {
+    const char *name;
+    void (*run)(size_t n, const void *x, void *y);
+} vecmath_map;
+
+typedef struct {
+    const lf_pointwise *pointwise;
+    size_t npointwise;
+    const vecmath_map *maps;
+    size_t nmap;
+    void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
+    void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */
+    size_t (*check)(size_t n, const void *x, lf_domain domain); /* the first element outside, or n */
+    double (*sum)(size_t n, const void *x);                     /* in fixed lanes */
+    void (*moments)(size_t n, const void *value, const double *weight, lf_moments *moments);
+} kernels;
+
+const kernels *lf_kernels(lf_dtype dtype); /* LF_F32 or LF_F64, for the current instruction set: dispatch.c */
+extern const kernels lf_base_f32;          /* the catalogue: every table has its rows, in its order */
+
+#endif

@@ -1,0 +1,85 @@
+#include "parallel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum {
+    PER_THREAD = 32768, /* elements that pay for a thread: about 10 us of the cheapest loss */
+    PER_POLL = 4 << 20, /* elements between two looks at control->interrupted: about 20 ms of the dearest */
+    MAX_THREADS = 1024
+};
+
+static atomic_int wanted; /* 0: all processors */
+static atomic_int forked; /* in a child of fork(), where the threads of libgomp's pool are gone and it would wait
+                             for them for ever */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void in_child(void)
+{
+    atomic_store(&forked, 1);
+    pthread_mutex_init(&mutex, NULL); /* its holder may not exist here */
+}
+
+__attribute__((constructor)) static void watch_fork(void) { pthread_atfork(NULL, NULL, in_child); }
+
+void lf_set_num_threads(int nthreads)
+{
+    atomic_store(&wanted, nthreads < 0 ? 0 : nthreads < MAX_THREADS ? nthreads : MAX_THREADS);
+    atomic_store(&forked, 0);
+}
+
+int lf_get_num_threads(void)
+{
+#ifdef _OPENMP
+    const int n = atomic_load(&wanted);
+    if (atomic_load(&forked)) return 1;
+    return n ? n : omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+void lf_lock(void) { pthread_mutex_lock(&mutex); }
+void lf_unlock(void) { pthread_mutex_unlock(&mutex); }
+
+static size_t share(size_t n, size_t part, size_t parts)
+{
+    return n / parts * part + (part < n % parts ? part : n % parts);
+}
+
+static void run(size_t first, size_t last, size_t nthreads, parallel_body *body, void *context)
+{
+#ifdef _OPENMP
+    if (nthreads > 1) {
+#pragma omp parallel num_threads((int)nthreads)
+        {
+            const size_t me = (size_t)omp_get_thread_num(), all = (size_t)omp_get_num_threads(), n = last - first;
+            const size_t from = share(n, me, all), to = share(n, me + 1, all);
+            if (from < to) body(context, first + from, first + to);
+        }
+        return;
+    }
+#else
+    (void)nthreads;
+#endif
+    body(context, first, last);
+}
+
+lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control, parallel_body *body, void *context)
+{
+    const int asked = control && control->nthreads > 0 ? control->nthreads : 0;
+    const int limit = atomic_load(&forked) || !asked ? lf_get_num_threads() : asked;
+    const size_t per_thread = PER_THREAD / unit_cost + 1, poll = PER_POLL / unit_cost + 1;
+    for (size_t first = 0; first < nunits;) {
+        const size_t step = control && control->interrupted && nunits - first > poll + poll / 2 ? poll : nunits - first;
+        size_t nthreads = step / per_thread;
+        nthreads = nthreads < 1 ? 1 : nthreads < (size_t)limit ? nthreads : (size_t)limit;
+        run(first, first + step, nthreads, body, context);
+        first += step;
+        if (first < nunits && control->interrupted(control->context)) return LF_INTERRUPTED;
+    }
+    return LF_OK;
+}

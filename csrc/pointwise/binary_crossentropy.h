@@ -1,0 +1,43 @@
+/* Binary cross-entropy: param = pos_weight, label_smoothing, and for probabilities eps.
+ *
+ *     value = -w1 log p - w0 log(1 - p),     w1 = pos_weight t,  w0 = 1 - t,  t = target (1 - s) + s/2
+ *
+ * of a probability p = pred, kept within [eps, 1 - eps], or of a logit, p = 1 / (1 + exp(-pred)).
+ */
+
+/* The two class weights of a target. */
+typedef struct {
+    real of_1, of_0;
+} sides;
+
+inline_ sides smoothed(real target, real smoothing)
+{
+    const real t = r_fma(target, 1 - smoothing, smoothing / 2);
+    return (sides){t, 1 - t};
+}
+
+/* A term with weight 0 is 0 also at an infinite logarithm (eps = 0).  Derivatives at and beyond the bounds are those
+ * of the bound: a prediction that is certain and wrong keeps its slope. */
+static inline jet binary_crossentropy(real target, real pred, const real *param)
+{
+    const real eps = param[2];
+    const sides t = smoothed(target, param[1]);
+    const real w1 = param[0] * t.of_1, w0 = t.of_0;
+    const real p = r_min(r_max(pred, eps), 1 - eps), d1 = w1 == 0 ? 0 : w1 / p, d0 = w0 == 0 ? 0 : w0 / (1 - p);
+    const real l1 = w1 == 0 ? 0 : w1 * r_log(p), l0 = w0 == 0 ? 0 : w0 * r_log1p(-p);
+    return (jet){.value = -l1 - l0 + 0 * pred, .grad = d0 - d1 + 0 * pred, .hess = d0 / (1 - p) + d1 / p};
+}
+
+/* In terms of e = exp(-|z|) <= 1:  -log sigmoid(-+|z|) = log1p(e) + (|z| or 0).  The gradient w0 p - w1 (1 - p) is
+ * formed from both sigmoids, so that it does not cancel where the prediction is right. */
+static inline jet binary_crossentropy_logits(real target, real pred, const real *param)
+{
+    const sides t = smoothed(target, param[1]);
+    const real w1 = param[0] * t.of_1, w0 = t.of_0, a = r_abs(pred);
+    const real e = r_exp_nonpos(-a), q = 1 / (1 + e), eq = e * q;
+    const int positive = pred > 0;
+    const real wrong = positive ? w0 : w1, right = positive ? w1 : w0, g = wrong * q - right * eq;
+    const real linear = wrong == 0 ? 0 : wrong * a;
+    return (jet){
+        .value = r_fma(w0 + w1, r_log1p01(e), linear), .grad = positive ? g : -g, .hess = (w0 + w1) * (eq * q)};
+}

@@ -1,0 +1,77 @@
+/* The table of contents of the pointwise losses: a new loss adds a line to each half. */
+#include "binary_crossentropy.h"
+#include "binary_focal_crossentropy.h"
+#include "mse.h" /* brier.h builds on it */
+#include "brier.h"
+#include "exponential.h"
+#include "gamma.h"
+#include "gaussian_nll.h"
+#include "hinge.h"
+#include "huber.h"
+#include "log_cosh.h"
+#include "mae.h"
+#include "mape.h"
+#include "modified_huber.h"
+#include "msle.h"
+#include "poisson.h"
+#include "pseudo_huber.h"
+#include "quantile.h"
+#include "smooth_l1.h"
+#include "squared_hinge.h"
+#include "tweedie.h"
+
+/* Domains; the lowest subnormal numbers make a bound that is itself not allowed. */
+#define ANY                                                                                                            \
+    {                                                                                                                  \
+        .low = -INFINITY, .high = INFINITY                                                                             \
+    }
+#define UNIT                                                                                                           \
+    {                                                                                                                  \
+        .low = 0, .high = 1                                                                                            \
+    }
+#define NONNEGATIVE                                                                                                    \
+    {                                                                                                                  \
+        .low = 0, .high = INFINITY                                                                                     \
+    }
+#define POSITIVE                                                                                                       \
+    {                                                                                                                  \
+        .low = LF_BITS == 64 ? 0x1p-1074 : 0x1p-149, .high = INFINITY                                                  \
+    }
+#define ABOVE_MINUS_ONE                                                                                                \
+    {                                                                                                                  \
+        .low = LF_BITS == 64 ? -1 + 0x1p-53 : -1 + 0x1p-24, .high = INFINITY                                           \
+    }
+#define SIGN                                                                                                           \
+    {                                                                                                                  \
+        .low = -1, .high = 1, .sign_labels = 1                                                                         \
+    }
+
+/* name, number of parameters, whether the first may be an array, domains of target, prediction and that array */
+#define POINTWISE(X)                                                                                                   \
+    X(binary_crossentropy, 3, 1, UNIT, UNIT, NONNEGATIVE)                                                              \
+    X(binary_crossentropy_logits, 2, 1, UNIT, ANY, NONNEGATIVE)                                                        \
+    X(binary_focal_crossentropy, 5, 1, UNIT, UNIT, UNIT)                                                               \
+    X(binary_focal_crossentropy_logits, 4, 1, UNIT, ANY, UNIT)                                                         \
+    X(binary_focal_crossentropy_logits_squared, 4, 1, UNIT, ANY, UNIT)                                                 \
+    X(brier, 0, 0, UNIT, UNIT, ANY)                                                                                    \
+    X(exponential, 0, 0, UNIT, ANY, ANY)                                                                               \
+    X(gamma_log, 0, 0, POSITIVE, ANY, ANY)                                                                             \
+    X(gaussian_nll, 3, 1, ANY, ANY, NONNEGATIVE)                                                                       \
+    X(gaussian_nll_var, 3, 1, ANY, ANY, NONNEGATIVE)                                                                   \
+    X(hinge, 0, 0, SIGN, ANY, ANY)                                                                                     \
+    X(huber, 1, 0, ANY, ANY, ANY)                                                                                      \
+    X(log_cosh, 0, 0, ANY, ANY, ANY)                                                                                   \
+    X(mae, 0, 0, ANY, ANY, ANY)                                                                                        \
+    X(mape, 1, 0, ANY, ANY, ANY)                                                                                       \
+    X(modified_huber, 0, 0, SIGN, ANY, ANY)                                                                            \
+    X(mse, 0, 0, ANY, ANY, ANY)                                                                                        \
+    X(msle, 0, 0, ABOVE_MINUS_ONE, ABOVE_MINUS_ONE, ANY)                                                               \
+    X(poisson, 1, 0, NONNEGATIVE, NONNEGATIVE, ANY)                                                                    \
+    X(poisson_log, 0, 0, NONNEGATIVE, ANY, ANY)                                                                        \
+    X(pseudo_huber, 1, 0, ANY, ANY, ANY)                                                                               \
+    X(quantile, 1, 0, ANY, ANY, ANY)                                                                                   \
+    X(smooth_l1, 1, 0, ANY, ANY, ANY)                                                                                  \
+    X(squared_hinge, 0, 0, SIGN, ANY, ANY)                                                                             \
+    X(tweedie, 1, 0, NONNEGATIVE, ANY, ANY)                                                                            \
+    X(tweedie_positive, 1, 0, POSITIVE, ANY, ANY)                                                                      \
+    X(tweedie_real, 1, 0, ANY, ANY, ANY)

@@ -1,0 +1,20 @@
+/* Half the Tweedie deviance with log link, without constants, for powers other than 1 (Poisson) and 2 (gamma).
+ *
+ *     value = exp((2 - power) pred) / (2 - power)  -  target exp((1 - power) pred) / (1 - power)
+ *
+ * Where both exponentials overflow the one with the larger exponent wins: the first for pred > 0, else the second.
+ *
+ * B. Jorgensen, "Exponential dispersion models", J. R. Statist. Soc. B 49 (1987) 127-162.
+ */
+static inline jet tweedie(real target, real pred, const real *param)
+{
+    const real a = 1 - param[0], b = 2 - param[0];
+    const real first = r_exp(b * pred), second = target == 0 ? 0 : target * r_exp(a * pred);
+    const int both = first == R_INF && r_abs(second) == R_INF;
+    const real x = both && pred < 0 ? 0 : first, y = both && pred > 0 ? 0 : second;
+    return (jet){.value = x / b - y / a, .grad = x - y, .hess = b * x - a * y};
+}
+
+/* The same for other domains of the target: power >= 2 and power <= 0. */
+static inline jet tweedie_positive(real target, real pred, const real *param) { return tweedie(target, pred, param); }
+static inline jet tweedie_real(real target, real pred, const real *param) { return tweedie(target, pred, param); }

@@ -1,0 +1,105 @@
+#include "streams.h"
+
+size_t lf_itemsize(lf_dtype dtype)
+{
+    static const unsigned char size[] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8};
+    return (size_t)dtype < LF_NDTYPE ? size[dtype] : 0;
+}
+
+/* Axes whose elements follow each other at one stride become one axis. */
+static void merge_axes(lf_array *array, const lf_layout *layout)
+{
+    int n = 0;
+    for (int k = 0; k < layout->ndim; k++) {
+        const size_t length = layout->shape[k];
+        const ptrdiff_t stride = layout->strides[k];
+        if (length == 1) continue;
+        if (n && array->strides[n - 1] == (ptrdiff_t)length * stride) {
+            array->shape[n - 1] *= length;
+            array->strides[n - 1] = stride;
+        } else {
+            array->shape[n] = length;
+            array->strides[n++] = stride;
+        }
+    }
+    array->ndim = n > 1 ? n : 1;
+    if (n <= 1) array->stride = n ? array->strides[0] : 0;
+}
+
+int lf_open(lf_array *array, const void *data, lf_dtype dtype, ptrdiff_t stride, const lf_layout *layout)
+{
+    array->data = (char *)data;
+    array->dtype = dtype;
+    array->stride = stride;
+    array->ndim = 1;
+    if ((size_t)dtype >= LF_NDTYPE || (layout && (layout->ndim < 0 || layout->ndim > LF_MAX_NDIM))) return 0;
+    if (data && layout) merge_axes(array, layout);
+    return 1;
+}
+
+int lf_contiguous(const lf_array *array, lf_dtype dtype)
+{
+    const size_t size = lf_itemsize(dtype);
+    return array->dtype == dtype && array->ndim == 1 && array->stride == (ptrdiff_t)size &&
+           (uintptr_t)array->data % size == 0;
+}
+
+/* Calls move for each run of elements first ... first + n - 1 that lies at one stride; `block` goes along. */
+typedef void mover(size_t n, char *data, ptrdiff_t stride, char *block, const void *how);
+
+static void each_run(const lf_array *array, size_t first, size_t n, char *block, size_t size, mover *move,
+                     const void *how)
+{
+    if (array->ndim == 1) {
+        move(n, array->data + (ptrdiff_t)first * array->stride, array->stride, block, how);
+        return;
+    }
+    const int inner = array->ndim - 1;
+    size_t index[LF_MAX_NDIM];
+    for (int k = inner; k >= 0; k--) {
+        index[k] = first % array->shape[k];
+        first /= array->shape[k];
+    }
+    while (n) {
+        char *data = array->data;
+        for (int k = 0; k <= inner; k++) data += (ptrdiff_t)index[k] * array->strides[k];
+        const size_t left = array->shape[inner] - index[inner], m = left < n ? left : n;
+        move(m, data, array->strides[inner], block, how);
+        block += m * size;
+        n -= m;
+        index[inner] += m;
+        for (int k = inner; k > 0 && index[k] == array->shape[k]; k--) {
+            index[k] = 0;
+            index[k - 1]++;
+        }
+    }
+}
+
+typedef void load_block(size_t n, const void *from, ptrdiff_t stride, void *to);
+typedef void store_block(size_t n, const void *from, void *to, ptrdiff_t stride);
+
+static void load_run(size_t n, char *data, ptrdiff_t stride, char *block, const void *how)
+{
+    (*(load_block *const *)how)(n, data, stride, block);
+}
+
+static void store_run(size_t n, char *data, ptrdiff_t stride, char *block, const void *how)
+{
+    (*(store_block *const *)how)(n, block, data, stride);
+}
+
+const void *lf_read(const lf_array *array, lf_dtype dtype, size_t first, size_t n, lf_buffer *buffer)
+{
+    const size_t size = lf_itemsize(dtype);
+    if (lf_contiguous(array, dtype)) return array->data + first * size;
+    const int repeats = array->ndim == 1 && array->stride == 0;
+    if (repeats && buffer->repeated >= n) return buffer->block;
+    each_run(array, first, n, buffer->block, size, load_run, &lf_kernels(dtype)->load[array->dtype]);
+    buffer->repeated = repeats ? n : 0;
+    return buffer->block;
+}
+
+void lf_write(const lf_array *array, lf_dtype dtype, size_t first, size_t n, const void *block)
+{
+    each_run(array, first, n, (char *)block, lf_itemsize(dtype), store_run, &lf_kernels(dtype)->store[array->dtype]);
+}

@@ -1,0 +1,303 @@
+/* vecmath: the exponentials and logarithms of the losses, written so that compilers vectorise them.
+ *
+ * Plain branch-free C: no tables, no libm, no -ffast-math; with FMA the same bits from every compiler on every
+ * vector width.  NaN, infinities, signed zeros and subnormal numbers are right in all functions.  A bound such as
+ * "0.9 | 1.2 ULP" is the largest error found with FMA | without FMA, where one ULP is the spacing of the numbers
+ * of the type at the exact result; docs/accuracy.md tells how it was found (float32: on every float).
+ *
+ * Exponentials: x = n ln2 + r with |r| <= ln2/2, and e^r = 1 + r + r^2 tail(r) times 2^n (W. J. Cody, W. Waite,
+ * Software Manual for the Elementary Functions, 1980).  Logarithms: x = 2^k (1 + r) with 1 + r in
+ * [sqrt(1/2), sqrt(2)), and log(1 + r) = r - r^2/2 + r^3 tail(r).  Sums whose rounding would show are carried as
+ * high + low (T. J. Dekker, Numer. Math. 18 (1971) 224-242, doi:10.1007/BF01397083).
+ */
+#ifndef LF_VECMATH_H
+#define LF_VECMATH_H
+
+#include "real.h"
+
+/* Every r_ function of this file, for what tests or exports all of them. */
+#define VECMATH(X) X(exp) X(exp_nonpos) X(expm1) X(log) X(log1p) X(log1p01) X(tanh) X(sigmoid) X(softplus)
+
+/* log(1 + u) = slope u + u tail(u): the share of the tail, which is rounded, is smallest with the slope 0.875; but
+ * without FMA only the slope 1 is free of a rounding of its own. */
+#if R_HAS_FMA
+#define LOG1P01_SLOPE ((real)0.875)
+#else
+#define LOG1P01_SLOPE ((real)1)
+#endif
+#define LOG1P01_CENTRE ((real)0.46875)
+
+/* Printed by vecmath_coefficients.py, each with the largest relative error of the function it serves. */
+/* clang-format off */
+#if LF_BITS == 64
+#define LOG2E    ((real)0x1.71547652b82fep+0)
+#define LN2_HIGH ((real)0x1.62e42fefa38p-1)
+#define LN2_LOW  ((real)0x1.ef35793c7673p-45)
+/* r: (e^r - 1 - r) / r^2, for e^r, -0.34661 <= r <= 0.34661: 2^-57.94 */
+static const real exp_tail[] = {
+    0x1.000000000000ap-1, 0x1.55555555554fap-3, 0x1.5555555550885p-5, 0x1.1111111127ca5p-7,
+    0x1.6c16c184285e4p-10, 0x1.a01a012a10395p-13, 0x1.a0199a10a3afbp-16, 0x1.71df25fa097d4p-19,
+    0x1.28ad6f2171afbp-22, 0x1.ad7e5e218a2d9p-26,
+};
+/* r: the same, for e^r - 1, -0.34661 <= r <= 0.34661: 2^-61.74 */
+static const real expm1_tail[] = {
+    0x1p-1, 0x1.5555555555559p-3, 0x1.555555555553fp-5, 0x1.111111110f6dbp-7,
+    0x1.6c16c16c1efe5p-10, 0x1.a01a01afd3794p-13, 0x1.a01a017bf0cacp-16, 0x1.71ddf87fd0be3p-19,
+    0x1.27e535d6c2b29p-22, 0x1.af5e7316d7f4dp-26, 0x1.1ee905b326d2ap-29,
+};
+/* r: (log(1 + r) - r + r^2/2) / r^3, -0.29289 <= r <= 0.41421: 2^-56.61 */
+static const real log_tail[] = {
+    0x1.5555555555533p-2, -0x1.fffffffffef13p-3, 0x1.999999999f753p-3, -0x1.555555566b414p-3,
+    0x1.24924922a3f49p-3, -0x1.ffffff2bf0665p-4, 0x1.c71c71e00b779p-4, -0x1.9999c26c190a6p-4,
+    0x1.745d3f1e51859p-4, -0x1.5550ee6559363p-4, 0x1.3b0b88fb7093p-4, -0x1.24d74f43b1157p-4,
+    0x1.11cd01428e7dep-4, -0x1.fba1bc051f536p-5, 0x1.d05a650040889p-5, -0x1.d11fd59860655p-5,
+    0x1.0a62324bf133bp-4, -0x1.ea05663efeecfp-5, 0x1.ac7475b8e1b56p-6,
+};
+/* v: log(1 + u) / u - 0.875, u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-56.61 */
+static const real log1p01_tail[] = {
+    -0x1.c1eb2bfea827dp-5 + (0.875 - LOG1P01_SLOPE), -0x1.3025823f8a88bp-2, 0x1.1d0895d58afc8p-3, -0x1.28d9b8479d3adp-4,
+    0x1.47b5bfee924d3p-5, -0x1.777ace2f15424p-6, 0x1.b97ae175b00ecp-7, -0x1.088863a376478p-7,
+    0x1.41b00fb4cdad4p-8, -0x1.8bc1f6b6f15ep-9, 0x1.eb80c1a5d5eep-10, -0x1.339c11cdfc70ap-10,
+    0x1.83720833097bp-11, -0x1.ea7930c58ff59p-12, 0x1.39c453ae3960cp-12, -0x1.965de3e637364p-13,
+    0x1.f2ac45c9bc151p-14, -0x1.1b5ec6fd8da1bp-14, 0x1.cd182789bdc5ap-15, -0x1.c553ac37541dp-15,
+    0x1.a41c29ff802cp-16,
+};
+#else
+#define LOG2E    ((real)0x1.715476p+0)
+#define LN2_HIGH ((real)0x1.62e4p-1)
+#define LN2_LOW  ((real)0x1.7f7d1cp-20)
+/* r: (e^r - 1 - r) / r^2, for e^r, -0.34661 <= r <= 0.34661: 2^-28.29 */
+static const real exp_tail[] = {
+    0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558f2p-5, 0x1.1239dcp-7, 0x1.6a236ap-10,
+};
+/* r: the same, for e^r - 1, -0.34661 <= r <= 0.34661: 2^-31.95 */
+static const real expm1_tail[] = {
+    0x1p-1, 0x1.555554p-3, 0x1.5554b2p-5, 0x1.111188p-7, 0x1.6d71fcp-10, 0x1.a033d8p-13,
+};
+/* r: (log(1 + r) - r + r^2/2) / r^3, -0.29289 <= r <= 0.41421: 2^-27.35 */
+static const real log_tail[] = {
+    0x1.555554p-2, -0x1.000226p-2, 0x1.99a006p-3, -0x1.54724cp-3, 0x1.22da66p-3, -0x1.0d8542p-3,
+    0x1.055982p-3, -0x1.38b0cep-4,
+};
+/* v: log(1 + u) / u - 0.875, u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-27.66 */
+static const real log1p01_tail[] = {
+    -0x1.c1eb2ap-5 + (0.875 - LOG1P01_SLOPE), -0x1.30258p-2, 0x1.1d0838p-3, -0x1.28dbep-4, 0x1.47e61ep-5, -0x1.7701c6p-6,
+    0x1.b0b124p-7, -0x1.0bf4f6p-7, 0x1.9411acp-8, -0x1.a92b8ap-9,
+};
+#endif
+/* clang-format on */
+
+/* Below EXP_ZERO e^x rounds to zero, above EXP_INF it overflows, below EXPM1_FLAT e^x - 1 rounds to -1. */
+#if LF_BITS == 64
+#define EXP_ZERO   ((real)-745.2)
+#define EXP_INF    ((real)709.8)
+#define EXPM1_FLAT ((real)-40)
+#define SQRT_HALF  ((ureal)0x3fe6a09e667f3bcd) /* the bits of sqrt(1/2) */
+#else
+#define EXP_ZERO   ((real)-104)
+#define EXP_INF    ((real)88.8)
+#define EXPM1_FLAT ((real)-20)
+#define SQRT_HALF  ((ureal)0x3f3504f3)
+#endif
+
+#define R_IMPLICIT ((ureal)1 << R_MANTISSA)       /* the unit of the exponent field */
+#define UNIT       ((ureal)R_BIAS << R_MANTISSA)  /* the bits of 1 */
+#define ROUND      ((real)1.5 * (real)R_IMPLICIT) /* added, it leaves the nearest integer in the low bits */
+
+/* Subnormal results come out right when they are made 2^64 times too large and rounded once, at the very end. */
+#define UP   ((real)0x1p64)
+#define DOWN ((real)0x1p-64)
+
+typedef struct {
+    real high, low;
+} real_pair;
+
+typedef struct {
+    real r, low; /* r + low = x - n ln2 */
+    ureal power; /* the low bits hold n + bias */
+} exp_parts;
+
+typedef struct {
+    real r, k;      /* x = 2^k (1 + r) */
+    ureal exponent; /* k + R_BIAS */
+} log_parts;
+
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), both ways by Horner's rule.  A long polynomial is cut into its even and
+ * odd half, lest one chain of dependent operations be longer than the processor looks ahead. */
+inline_ real polynomial(real x, int n, const real *c)
+{
+    const int step = n > 12 ? 2 : 1;
+    const real y = step == 2 ? x * x : x;
+    real sum = c[n - 1], odd = c[n - 2];
+#ifdef __clang__
+#pragma clang loop unroll(full)
+#else
+#pragma GCC unroll 32
+#endif
+    for (int i = n - 1 - step; i >= 0; i -= step) sum = r_fma(sum, y, c[i]);
+    if (step == 1) return sum;
+#ifdef __clang__
+#pragma clang loop unroll(full)
+#else
+#pragma GCC unroll 32
+#endif
+    for (int i = n - 4; i >= 0; i -= 2) odd = r_fma(odd, y, c[i]);
+    return n % 2 ? r_fma(odd, x, sum) : r_fma(sum, x, odd);
+}
+
+#define POLYNOMIAL(x, c) polynomial(x, sizeof(c) / sizeof((c)[0]), c)
+
+inline_ real exponent(ureal power) { return r_bits(power << R_MANTISSA); }
+
+inline_ exp_parts exp_split(real x, int bias)
+{
+    const real round = ROUND + (real)bias, t = r_fma(x, LOG2E, round), n = t - round;
+    const real high = r_fma(n, -LN2_HIGH, x), r = r_fma(n, -LN2_LOW, high);
+    return (exp_parts){r, r_fma(n, -LN2_LOW, high - r), r_int(t)};
+}
+
+/* scale e^r */
+inline_ real exp_scaled(real r, real scale)
+{
+    return r_fma(r_fma(POLYNOMIAL(r, exp_tail), r, (real)1), r * scale, scale);
+}
+
+/* base + base_low + scale (e^r - 1 + low); needs |base| >= |scale r| or base = 0. */
+inline_ real_pair exp_sum(exp_parts e, real scale, real base, real base_low)
+{
+    const real tail = r_fma(POLYNOMIAL(e.r, expm1_tail), e.r * e.r, e.low);
+    const real high = r_fma(scale, e.r, base);
+    const real low = r_fma(scale, e.r, base - high) + r_fma(scale, tail, base_low), sum = high + low;
+    return (real_pair){sum, low - (sum - high)};
+}
+
+/* numerator / denominator, rounded about once */
+inline_ real divide(real_pair num, real_pair den)
+{
+#if R_HAS_FMA
+    const real inverse = 1 / den.high, q = num.high * inverse;
+    return r_fma(r_fma(-q, den.high, num.high) + r_fma(-q, den.low, num.low), inverse, q);
+#else
+    const real q = num.high / den.high;
+    return q + (num.low - q * den.low) / den.high;
+#endif
+}
+
+inline_ real r_exp(real x)
+{
+    const exp_parts e = exp_split(x, 2 * R_BIAS);
+    const ureal half = e.power >> 1; /* 2^n is not always a number of the type: two factors */
+    const real y = exp_scaled(e.r, exponent(half)) * exponent(e.power - half);
+    const real low = x < EXP_ZERO ? 0 : y;
+    return x > EXP_INF ? R_INF : low;
+}
+
+/* e^x for x <= 0. */
+inline_ real r_exp_nonpos(real x)
+{
+    const exp_parts e = exp_split(x, R_BIAS + 64);
+    const real y = exp_scaled(e.r, exponent(e.power)) * DOWN;
+    return x < EXP_ZERO ? 0 : y;
+}
+
+typedef struct {
+    real exp, expm1;
+} exp_pair;
+
+/* e^x and e^x - 1 for x <= 0, each to about one ULP, for little more than the price of one. */
+inline_ exp_pair exp_expm1_nonpos(real x)
+{
+    const exp_parts e = exp_split(r_max(x, EXP_ZERO), R_BIAS + 64);
+    const real p = r_fma(POLYNOMIAL(e.r, expm1_tail), e.r * e.r, e.r);
+    const real scale = exponent(e.power), small = scale * DOWN;
+    return (exp_pair){r_fma(p, scale, scale) * DOWN, r_fma(p, small, small - 1)};
+}
+
+inline_ real r_expm1(real x)
+{
+    exp_parts e = exp_split(x, R_BIAS - 1); /* half of everything, lest 2^n overflow */
+    e.low = r_fma(e.low, e.r, e.low);
+    const real scale = exponent(e.power), base = scale - (real)0.5, back = base - scale;
+    const real_pair half = exp_sum(e, scale, base, (scale - (base - back)) - ((real)0.5 + back));
+    const real y = half.high * 2;
+    const real low = x < EXPM1_FLAT ? -1 : y, inside = r_abs(x) < R_EPSILON / 2 ? x : low;
+    return x > EXP_INF ? R_INF : inside;
+}
+
+/* -m / (2 + m) with m = e^(-2|x|) - 1. */
+inline_ real r_tanh(real x)
+{
+    const exp_parts e = exp_split(r_max(-2 * r_abs(x), EXPM1_FLAT), R_BIAS);
+    const real scale = exponent(e.power), base = scale - 1;
+    const real_pair m = exp_sum(e, scale, base, scale - (base + 1));
+    const real d = 2 + m.high;
+    return r_sign(divide((real_pair){-m.high, -m.low}, (real_pair){d, (2 - d) + m.high + m.low}), x);
+}
+
+/* 1 / (1 + e) or e / (1 + e) with e = e^-|x|. */
+inline_ real r_sigmoid(real x)
+{
+    const exp_parts parts = exp_split(r_max(-r_abs(x), EXP_ZERO), R_BIAS + 64);
+    const real scale = exponent(parts.power);
+    const real_pair e = exp_sum(parts, scale, scale, 0);
+    const real d = r_fma(e.high, DOWN, (real)1);
+    const real_pair num = {x < 0 ? e.high : UP, x < 0 ? e.low : 0};
+    const real_pair den = {d, r_fma(e.low, DOWN, r_fma(e.high, DOWN, 1 - d))};
+    return divide(num, den) * DOWN;
+}
+
+/* log(1 + u) for 0 <= u <= 1. */
+inline_ real r_log1p01(real u) { return r_fma(u, LOG1P01_SLOPE, u * POLYNOMIAL(u - LOG1P01_CENTRE, log1p01_tail)); }
+
+/* max(x, 0) + log(1 + e), e = e^-|x|: a low part of e adds low / (1 + e), for which 1 - e/2 is near enough. */
+inline_ real r_softplus(real x)
+{
+    const exp_parts parts = exp_split(r_max(-r_abs(x), EXP_ZERO), R_BIAS + 64);
+    const real scale = exponent(parts.power);
+    const real_pair e = exp_sum(parts, scale, scale, 0);
+    const real u = e.high * DOWN;
+    const real factor = POLYNOMIAL(u - LOG1P01_CENTRE, log1p01_tail), tail = e.high * factor;
+    const real tail_low = r_fma(e.low, 1 - u / 2, r_fma(e.high, factor, -tail));
+    const real high = r_fma(e.high, LOG1P01_SLOPE, tail);
+    const real low = (r_fma(e.high, LOG1P01_SLOPE, -high) + tail) + tail_low;
+    const real m = r_max(x, 0), l = high * DOWN, sum = m + l, back = sum - m;
+    const real y = sum + r_fma(low, DOWN, (m - (sum - back)) + (l - back));
+    return x < R_INF ? y : x;
+}
+
+inline_ log_parts log_split(real x)
+{
+    const ureal t = r_int(x) + (UNIT - SQRT_HALF), e = t >> R_MANTISSA;
+    const real k = r_bits(e | r_int((real)R_IMPLICIT)) - ((real)R_IMPLICIT + R_BIAS);
+    return (log_parts){r_bits((t & (R_IMPLICIT - 1)) + SQRT_HALF) - 1, k, e};
+}
+
+/* k ln2 + log(1 + r + low) */
+inline_ real log_sum(real k, real r, real low)
+{
+    const real r2 = r * r, tail = r_fma(r2, r_fma(POLYNOMIAL(r, log_tail), r, (real)-0.5), k * LN2_LOW);
+    const real high = r_fma(k, LN2_HIGH, r), rest = r_fma(k, LN2_HIGH, -high) + r;
+    return high + (rest + (tail + low));
+}
+
+inline_ real r_log(real x)
+{
+    const int tiny = x < R_SMALLEST;
+    const log_parts l = log_split(tiny ? x * (real)R_IMPLICIT : x);
+    const real y = log_sum(l.k - (tiny ? (real)R_MANTISSA : 0), l.r, 0);
+    const real finite = x < R_INF ? y : x, nonpos = x == 0 ? -R_INF : R_NAN;
+    return x > 0 ? finite : nonpos;
+}
+
+/* log(u) with u = 1 + x; what that sum lost returns through r. */
+inline_ real r_log1p(real x)
+{
+    const real u = 1 + x, lost = x - (u - 1);
+    const log_parts l = log_split(u);
+    const real part = (real)0.25 * (lost * exponent(2 * R_BIAS + 2 - l.exponent)); /* lost / 2^k: 4/2^k is normal */
+    const real r = l.r + part, y = log_sum(l.k, r, (l.r - r) + part);
+    const real finite = x < R_INF ? r_sign(y, x) : x, nonpos = x == -1 ? -R_INF : R_NAN;
+    return x > -1 ? finite : nonpos;
+}
+
+#endif

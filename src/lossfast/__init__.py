@@ -1,0 +1,54 @@
+"""Every loss with its gradient and its Hessian, in one pass over memory.
+
+>>> import lossfast as lf
+>>> lf.huber([0.0, 1.0], [0.5, 3.0], delta=1.0)
+0.8125
+
+`lossfast.names()` lists the losses, `lossfast.info(name)` explains one, `lossfast.recommend(problem)` finds one.
+"""
+
+# Names are looked up when they are first asked for: importing the package costs next to nothing.
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Accumulator": "accumulator",
+    "Loss": "_loss",
+    "get": "catalogue",
+    "get_num_threads": "runtime",
+    "info": "catalogue",
+    "isa": "runtime",
+    "names": "catalogue",
+    "recommend": "catalogue",
+    "set_isa": "runtime",
+    "set_num_threads": "runtime",
+    "threads": "runtime",
+    "backend": "runtime",
+    "value_and_grad": "catalogue",
+    "get_include": "embedding",
+    "get_library": "embedding",
+}
+
+
+def _all_names() -> dict[str, _Any]:
+    _import_module("lossfast.runtime")
+    losses: dict[str, _Any] = _import_module("lossfast.catalogue").public()
+    return losses | {name: getattr(_import_module(f"lossfast.{home}"), name) for name, home in _HOME.items()}
+
+
+def __getattr__(name: str) -> _Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module 'lossfast' has no attribute {name!r}")
+    known = _all_names()
+    if name not in known:
+        from lossfast._errors import did_you_mean
+
+        raise AttributeError(f"module 'lossfast' has no attribute {name!r}" + did_you_mean(name, known))
+    globals().update(known)
+    return known[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_all_names()})

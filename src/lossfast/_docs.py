@@ -1,0 +1,74 @@
+"""Docstrings of the losses: what a specification says of itself, with the parameters that all losses share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+SHARED = """\
+y_true : array_like
+    Targets of any bool, integer or float dtype, {target}.
+y_pred : array_like
+    Predictions, {pred}; float16, bfloat16, float32 or float64 (anything else is taken as float64), in the shape of
+    `y_true`.
+sample_weight : array_like, optional
+    Non-negative weights: a number, or an array of the shape of `y_pred` or of leading axes of it.
+reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w); ``"none"`` gives an array of w l, ``"sample"`` the mean for each entry of the first
+    axis; ``"sum_over_batch_size"`` divides the sum by the number of elements, ``"batchmean"`` by the first axis.
+out : ndarray or tuple, optional
+    Where to write: an array for one result, a tuple with an entry (or None) for each of several.
+grad_dtype : dtype, optional
+    Dtype of new gradient and Hessian arrays, by default that of `y_pred`.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+empty : {{"zero", "nan", "raise"}}
+    What the mean of nothing is (no elements, or all weights 0).
+check : bool
+    False skips the check that targets and predictions are in the loss's domain, which costs a second reading of them;
+    results for elements outside it are then meaningless."""
+
+SECTIONS = ("Parameters", "Returns", "Raises", "See Also", "Notes", "References", "Examples")
+
+
+def _indent(text: str) -> str:
+    return "\n".join("    " + line if line else line for line in text.splitlines())
+
+
+def docstring(name: str, written: str, formula: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The `__doc__` of a loss's class and of its instances."""
+    written = inspect.cleandoc(written)
+    starts = [at for section in SECTIONS if (at := written.find(f"\n{section}\n---")) >= 0]
+    head, tail = (written[: min(starts)], written[min(starts) :]) if starts else (written, "")
+    own = "\n".join(f"{k} : {_type(p)}, default {p.default!r}\n{_indent(p.doc)}" for k, p in params.items())
+    shared = SHARED.format(target="as the formula needs them", pred="as the formula needs them")
+    text = f"""{head.rstrip()}
+
+.. math-plain: value = {formula}
+
+Parameters
+----------
+{shared}
+{own}
+
+Returns
+-------
+float or ndarray
+    The value; ``.grad``, ``.hess``, ``.value_and_grad``, ``.grad_and_hess`` and ``.value_grad_hess`` take the same
+    arguments and return the derivatives of the reduced value by `y_pred`, in the shape of `y_pred`.
+
+Raises
+------
+ValueError
+    For shapes that differ, elements outside the domain, and bad parameters, with the first bad position and value.
+TypeError
+    For arrays that do not hold numbers.
+{tail}"""
+    return {"__doc__": text.replace("\n.. math-plain: value = ", "\n    value = ").rstrip() + "\n"}
+
+
+def _type(param: Any) -> str:
+    if param.choices:
+        return "{" + ", ".join(f'"{c}"' for c in param.choices) + "}"
+    return "bool" if param.kind is bool else "float or array_like" if param.array else "float"

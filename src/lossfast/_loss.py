@@ -1,0 +1,364 @@
+"""What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel of the same name.
+
+`pointwise` turns a specification into a registered loss; the rest of the package, its tests, its documentation and
+its benchmarks read the registry.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lossfast._arrays import Array, as_array
+from lossfast._docs import docstring
+from lossfast._errors import did_you_mean
+
+_core: Any = None
+if os.environ.get("LOSSFAST_BACKEND", "c") not in ("c", "numpy"):
+    raise ValueError(f"LOSSFAST_BACKEND={os.environ['LOSSFAST_BACKEND']!r}, expected 'c' or 'numpy'")
+if os.environ.get("LOSSFAST_BACKEND") != "numpy":
+    try:
+        from lossfast import _core
+    except ImportError as error:
+        warnings.warn(f"lossfast runs on NumPy, slowly: its compiled core is missing ({error})", stacklevel=2)
+
+
+class Jet(NamedTuple):
+    """A loss with its first and second derivative by the prediction, element by element."""
+
+    value: Array
+    grad: Array
+    hess: Array
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values an operand may have.  NaN is let through where it makes its own element NaN: not among labels."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    sign_labels: bool = False
+
+    def __str__(self) -> str:
+        if self.sign_labels:
+            return "-1, 0 or 1 (or bool)"
+        bounds = f"{'(' if self.open_low or self.low == -math.inf else '['}{self.low:g}, {self.high:g}"
+        return f"in {bounds}{')' if self.high == math.inf else ']'}"
+
+    def outside(self, x: Array) -> Array:
+        """Which elements are not allowed."""
+        if self.sign_labels:
+            return ~np.isin(x, (-1, 0, 1))
+        return (x <= self.low if self.open_low else x < self.low) | (x > self.high)
+
+
+ANY = Domain()
+UNIT = Domain(0.0, 1.0)
+NONNEGATIVE = Domain(0.0)
+POSITIVE = Domain(0.0, open_low=True)
+ABOVE_MINUS_ONE = Domain(-1.0, open_low=True)
+SIGN = Domain(-1.0, 1.0, sign_labels=True)
+
+
+@dataclass(frozen=True)
+class Param:
+    """A keyword of a loss: its default, what it may be, how it is explained, and other values for the tests."""
+
+    default: Any
+    doc: str
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    kind: type = float  # float, bool or str
+    choices: tuple[str, ...] = ()
+    none: bool = False  # whether None is a value
+    array: bool = False  # whether an array may stand here, one number per element or per entry of the last axes
+    tests: tuple[Any, ...] = ()
+    allowed: Callable[[float], bool] = field(default=lambda _: True)
+    expected: str = ""
+
+    def range(self) -> str:
+        """What is expected, in words."""
+        if self.kind is bool:
+            return "True or False"
+        if self.choices:
+            return " or ".join(map(repr, self.choices))
+        if self.expected:
+            return self.expected
+        left, right = "(" if self.open_low else "[", ")" if self.open_high or self.high == math.inf else "]"
+        return f"a number in {left}{self.low:g}, {self.high:g}{right}" + (" or None" if self.none else "")
+
+    def checked(self, name: str, value: Any) -> Any:
+        """The value as bool, str, float, None or a float array; else TypeError or ValueError."""
+        if value is None and self.none:
+            return None
+        if self.kind is bool:
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"{name} is {value!r}, expected {self.range()}")
+            return bool(value)
+        if self.kind is str:
+            if value not in self.choices:
+                raise ValueError(f"{name} is {value!r}, expected {self.range()}" + did_you_mean(str(value), self.choices))
+            return str(value)
+        array = np.asarray(value)
+        if array.ndim and self.array:  # its elements are checked where they are used, with those of y_true
+            return as_array(name, value)
+        if array.ndim or array.dtype.kind not in "iuf":
+            what = f"{array.ndim}-dimensional array" if array.ndim else repr(value)
+            raise TypeError(f"{name} is {what}, expected {self.range()}")
+        number = float(array)
+        if not self._inside(np.float64(number)) or not self.allowed(number):
+            raise ValueError(f"{name} is {number!r}, expected {self.range()}")
+        return number
+
+    def _inside(self, x: Any) -> Any:
+        above = x > self.low if self.open_low else x >= self.low
+        below = x < self.high if self.open_high else x <= self.high
+        return above & below & np.isfinite(x)
+
+
+def positive(default: float, doc: str, **more: Any) -> Param:
+    """A parameter above 0."""
+    return Param(default, doc, low=0.0, open_low=True, **more)
+
+
+def nonnegative(default: Any, doc: str, **more: Any) -> Param:
+    """A parameter of at least 0."""
+    return Param(default, doc, low=0.0, **more)
+
+
+def fraction(default: Any, doc: str, **more: Any) -> Param:
+    """A parameter from 0 to 1."""
+    return Param(default, doc, low=0.0, high=1.0, **more)
+
+
+def flag(doc: str) -> Param:
+    """True or False, by default False."""
+    return Param(False, doc, kind=bool, tests=(True,))
+
+
+def smallest_step(doc: str) -> Param:
+    """A floor whose default is the machine epsilon of the arithmetic."""
+    return Param(None, doc, low=0.0, high=0.5, open_high=True, none=True)
+
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All that is known of a loss."""
+
+    name: str
+    spec: Callable[..., Jet]
+    params: Mapping[str, Param]
+    class_name: str
+    names: tuple[str, ...]  # further public names
+    aliases: Mapping[str, Params]  # names for `get` alone, and the parameters they stand for
+    formula: str
+    activation: str  # what turns a prediction into the quantity predicted
+    target: Callable[..., Domain]
+    pred: Callable[..., Domain]
+    stream: str | None  # the parameter that may be an array
+    stream_domain: Domain
+    kernel: Callable[..., tuple[str, tuple[Any, ...]]]  # of the C library: name and parameters, the stream first
+    kinks: Callable[..., tuple[float, ...]]  # values of pred - target (or of a margin) without a second derivative
+    kink_of: Callable[..., Array]  # that quantity
+    boosting: str  # "floor" or "one": see `hess="boosting"`
+
+    def resolved(self, params: Params, single: bool) -> dict[str, Any]:
+        """Parameters with `eps=None` replaced by what it stands for in this arithmetic."""
+        eps = float(np.finfo(np.float32 if single else np.float64).eps)
+        return {k: eps if k == "eps" and v is None else v for k, v in params.items()}
+
+    def checked(self, given: Params, defaults: Params) -> dict[str, Any]:
+        """The parameters with those of a call in their places, every one valid."""
+        for key in given:
+            if key not in self.params:
+                raise TypeError(
+                    f"{self.name}() got an unexpected keyword {key!r}" + did_you_mean(key, [*self.params, *KEYWORDS])
+                )
+        return {k: p.checked(k, given[k]) if k in given else defaults[k] for k, p in self.params.items()}
+
+    def cases(self) -> Iterator[dict[str, Any]]:
+        """Parameter sets for the tests: the defaults, and each other value in turn."""
+        defaults = {k: p.default for k, p in self.params.items()}
+        yield defaults
+        for k, p in self.params.items():
+            for v in p.tests:
+                yield {**defaults, **(v if isinstance(v, dict) else {k: v})}
+
+
+KEYWORDS = ("y_true", "y_pred", "sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty", "check", "hess")
+
+if _core is not None:
+    _Base: Any = _core.Pointwise
+else:
+
+    class _Base:  # type: ignore[no-redef]
+        """The calls of the compiled base class, all through `_general`."""
+
+        _general: Callable[..., Any]
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return self._general(1, args, kwargs)
+
+        def grad(self, *args: Any, **kwargs: Any) -> Any:
+            return self._general(2, args, kwargs)
+
+        def hess(self, *args: Any, **kwargs: Any) -> Any:
+            return self._general(4, args, kwargs)
+
+        def value_and_grad(self, *args: Any, **kwargs: Any) -> Any:
+            return self._general(3, args, kwargs)
+
+        def grad_and_hess(self, *args: Any, **kwargs: Any) -> Any:
+            return self._general(6, args, kwargs)
+
+        def value_grad_hess(self, *args: Any, **kwargs: Any) -> Any:
+            return self._general(7, args, kwargs)
+
+
+class Loss(_Base):  # type: ignore[misc]
+    """A loss with its parameters: call it, or one of its methods, on (y_true, y_pred).
+
+    Instances are immutable and hashable, and compare equal when class and parameters do.
+    """
+
+    declaration: Declaration
+    _params: dict[str, Any]
+
+    def __init__(self, **params: Any) -> None:
+        declaration = self.declaration
+        defaults = {k: p.default for k, p in declaration.params.items()}
+        checked = declaration.checked(params, defaults)
+        for key, value in checked.items():
+            if isinstance(value, np.ndarray):
+                checked[key] = value.copy()
+                checked[key].flags.writeable = False
+        object.__setattr__(self, "_params", checked)
+        if _core is not None and not any(isinstance(v, np.ndarray) for v in checked.values()):
+            kernels = [declaration.kernel(**declaration.resolved(checked, single)) for single in (True, False)]
+            self._set_fast(_core.Kernel(kernels[0][0]), kernels[0][1], kernels[1][1])
+
+    @property
+    def name(self) -> str:
+        """The canonical name."""
+        return self.declaration.name
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters, as scikit-learn's `clone` and search ask for them."""
+        return dict(self._params)
+
+    def accumulator(self) -> Any:
+        """An empty `Accumulator` of this loss."""
+        from lossfast.accumulator import Accumulator
+
+        return Accumulator(self)
+
+    def _general(self, want: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from lossfast._evaluate import evaluate
+
+        return evaluate(self, want, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        params = self.__dict__.get("_params", {})
+        if name in params:
+            return params[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}" + did_you_mean(name, [*params, *dir(type(self))]))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: make a new one with other parameters")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={_shown(v)}' for k, v in self._params.items())})"
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple((k, _shown(v) if isinstance(v, np.ndarray) else v) for k, v in self._params.items())
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._key() == other._key()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._key()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.name, self._params)
+
+
+def _shown(value: Any) -> str:
+    return f"array({value.tolist()}, {value.dtype})" if isinstance(value, np.ndarray) else repr(value)
+
+
+def _rebuild(name: str, params: dict[str, Any]) -> Loss:
+    from lossfast.catalogue import get
+
+    return type(get(name))(**params)
+
+
+REGISTRY: dict[str, Loss] = {}
+
+
+def _constant(domain: Domain | Callable[..., Domain]) -> Callable[..., Domain]:
+    return (lambda **_: domain) if isinstance(domain, Domain) else domain
+
+
+def pointwise(
+    class_name: str,
+    *,
+    formula: str,
+    names: tuple[str, ...] = (),
+    aliases: Mapping[str, Params] | tuple[str, ...] = (),
+    activation: str = "none",
+    target: Domain | Callable[..., Domain] = ANY,
+    pred: Domain | Callable[..., Domain] = ANY,
+    stream: str | None = None,
+    stream_domain: Domain = ANY,
+    kernel: Callable[..., tuple[str, tuple[Any, ...]]] | None = None,
+    kinks: Callable[..., tuple[float, ...]] = lambda **_: (),
+    kink_of: Callable[..., Array] = lambda y_true, y_pred: y_pred - y_true,
+    boosting: str = "floor",
+    **params: Param,
+) -> Callable[[Callable[..., Jet]], Loss]:
+    """Register the decorated NumPy specification ``spec(y_true, y_pred, **params) -> Jet`` as a loss.
+
+    It becomes an instance, with default parameters, of a new class `class_name`.  `kernel` maps parameters to the C
+    loss that computes it: by default the one of the same name, with the parameters in their order.
+    """
+
+    def register(spec: Callable[..., Jet]) -> Loss:
+        name = spec.__name__
+        declaration = Declaration(
+            name=name,
+            spec=spec,
+            params=params,
+            class_name=class_name,
+            names=names,
+            aliases=aliases if isinstance(aliases, Mapping) else dict.fromkeys(aliases, {}),
+            formula=formula,
+            activation=activation,
+            target=_constant(target),
+            pred=_constant(pred),
+            stream=stream,
+            stream_domain=stream_domain,
+            kernel=kernel or (lambda **given: (name, tuple(given.values()))),
+            kinks=kinks,
+            kink_of=kink_of,
+            boosting=boosting,
+        )
+        body = {"declaration": declaration, "__module__": spec.__module__}
+        body |= docstring(name, spec.__doc__ or "", formula, params)
+        REGISTRY[name] = type(class_name, (Loss,), body)()
+        return REGISTRY[name]
+
+    return register

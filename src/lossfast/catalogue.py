@@ -1,0 +1,239 @@
+"""Finding a loss: by name or alias, by what is known of it, by the problem it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lossfast.classification
+import lossfast.regression  # noqa: F401  (its losses register themselves)
+from lossfast._errors import did_you_mean
+from lossfast._loss import REGISTRY, Loss, Params
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _index() -> dict[str, tuple[str, Params]]:
+    """Every name, stripped of case and punctuation, with the loss and the parameters it stands for."""
+    index: dict[str, tuple[str, Params]] = {}
+    for name, loss in REGISTRY.items():
+        d = loss.declaration
+        for known in (name, d.class_name, *d.names):
+            index[_plain(known)] = (name, {})
+        for alias, params in d.aliases.items():
+            index.setdefault(_plain(alias), (name, params))
+    return index
+
+
+INDEX = _index()
+
+
+def public() -> dict[str, Any]:
+    """The names of the losses in the package: functions and classes."""
+    found: dict[str, Any] = {}
+    for loss in REGISTRY.values():
+        d = loss.declaration
+        found |= dict.fromkeys((d.name, *d.names), loss)
+        found[d.class_name] = type(loss)
+    return found
+
+
+def names() -> list[str]:
+    """The canonical names of all losses, sorted.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> "huber" in lf.names()
+    True
+    """
+    return sorted(REGISTRY)
+
+
+def get(loss: str | Mapping[str, Any] | type[Loss] | Loss, **params: Any) -> Loss:
+    """A loss by name, class, instance or configuration.
+
+    Parameters
+    ----------
+    loss : str, dict, Loss or type
+        Any name or alias of a loss in any spelling (``"mse"``, ``"MeanSquaredError"``, ``"BCEWithLogitsLoss"``), a
+        ``{"class_name": ..., "config": {...}}`` as Keras writes it, a loss class, or a loss.
+    **params
+        Its parameters.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, with the nearest ones.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> lf.get("huber", delta=2.0)
+    Huber(delta=2.0)
+    >>> lf.get({"class_name": "Huber", "config": {"delta": 2.0}}) == lf.Huber(delta=2.0)
+    True
+    """
+    if isinstance(loss, Mapping):
+        if not isinstance(loss.get("class_name"), str) or not isinstance(loss.get("config", {}), Mapping):
+            raise ValueError(f"loss is {dict(loss)!r}, expected {{'class_name': ..., 'config': {{...}}}}")
+        return get(loss["class_name"], **{**loss.get("config", {}), **params})
+    if isinstance(loss, Loss):
+        return type(loss)(**{**loss.get_params(), **params}) if params else loss
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        return loss(**params)
+    if not isinstance(loss, str):
+        raise TypeError(f"loss is {loss!r}, expected a name, a configuration, a loss or its class")
+    if _plain(loss) not in INDEX:
+        known = [*public(), *(a for x in REGISTRY.values() for a in x.declaration.aliases)]
+        raise ValueError(f"unknown loss {loss!r}" + (did_you_mean(loss, known) or f"; known: {', '.join(names())}"))
+    name, preset = INDEX[_plain(loss)]
+    together = {**preset, **params}
+    return type(REGISTRY[name])(**together) if together else REGISTRY[name]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a loss: see `info`."""
+
+    name: str
+    class_name: str
+    summary: str
+    formula: str
+    parameters: dict[str, Any]
+    expected: dict[str, str]
+    y_true: str
+    y_pred: str
+    activation: str
+    aliases: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.name}: {self.summary}",
+            "",
+            f"  value       {self.formula}",
+            f"  y_true      {self.y_true}",
+            f"  y_pred      {self.y_pred}",
+            f"  activation  {self.activation}",
+        ]
+        lines += [f"  {k:<10}  {v!r}: {self.expected[k]}" for k, v in self.parameters.items()]
+        lines += [f"  also        {', '.join((self.class_name, *self.aliases))}"]
+        return "\n".join(lines)
+
+
+def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
+    """Formula, parameters, domain, aliases and output activation of a loss; print it to read it.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> print(lf.info("squared_hinge"))
+    squared_hinge: Squared hinge loss of a score, for labels -1 and 1 (or 0 and 1).
+    <BLANKLINE>
+      value       max(0, 1 - y y_pred)**2,  y = 1 if y_true > 0 else -1
+      y_true      -1, 0 or 1 (or bool)
+      y_pred      in (-inf, inf)
+      activation  none
+      also        SquaredHinge, squared_hinge_loss
+    """
+    found = get(loss)
+    d = found.declaration
+    params = d.resolved(found.get_params(), single=True)
+    return Info(
+        name=d.name,
+        class_name=d.class_name,
+        summary=(d.spec.__doc__ or "").strip().splitlines()[0],
+        formula=d.formula,
+        parameters=found.get_params(),
+        expected={k: p.range() for k, p in d.params.items()},
+        y_true=str(d.target(**params)),
+        y_pred=str(d.pred(**params)),
+        activation=d.activation,
+        aliases=(*d.names, *d.aliases),
+    )
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A row of the which-loss-for-my-problem table."""
+
+    problem: str
+    target: str
+    first_choice: str
+    prediction: str
+    alternatives: str
+    avoid: str
+    words: str  # more words that lead here
+
+    def __str__(self) -> str:
+        lines = [f"{self.problem}: {self.first_choice}, y_true {self.target}, y_pred {self.prediction}"]
+        lines += [f"  alternatives: {self.alternatives}"] if self.alternatives else []
+        lines += [f"  avoid: {self.avoid}"] if self.avoid else []
+        return "\n".join(lines)
+
+
+_ROWS = """
+regression, roughly Gaussian noise | real | mse | the value | gaussian_nll if the noise varies | mape with zeros | normal least squares
+regression, outliers | real | huber | the value | log_cosh, pseudo_huber (smooth Hessian), mae | mse | robust heavy tails
+regression, an interval or a percentile | real | quantile | the value | | | pinball median prediction interval
+regression, relative errors | positive | msle | the value | mape, gamma | mape with zeros | percentage growth orders of magnitude
+counts, rates | integers of at least 0 | poisson (log_input=True) | the log-rate | tweedie, gamma (positive amounts) | mse | events frequency
+positive amounts, many of them zero | at least 0 | tweedie | the log-mean | gamma without zeros, poisson | mse | insurance claims rain skewed
+two classes | 0, 1 or between | binary_crossentropy | logits (from_logits=True) | hinge (margin), binary_focal_crossentropy (rare class) | clipped probabilities | binary classification
+two classes, rare positives | 0 or 1 | binary_crossentropy with pos_weight | logits (from_logits=True) | binary_focal_crossentropy with gamma=2 | plain accuracy | imbalanced unbalanced class imbalance fraud
+two classes, noisy labels | 0 or 1 | binary_crossentropy with label_smoothing | logits (from_logits=True) | modified_huber | exponential | mislabelled wrong
+many labels at once | (N, K) of 0 or 1 | binary_crossentropy | logits (from_logits=True) | binary_focal_crossentropy | softmax losses | multilabel tagging
+linear support vector machine | -1 or 1, 0 or 1 | hinge | the score | squared_hinge, modified_huber | | svm margin
+quality of predicted probabilities | 0 or 1 | brier | probabilities | binary_crossentropy | | calibration forecast
+boosting weak learners | 0 or 1 | exponential | the score | binary_crossentropy | exponential with noisy labels | adaboost
+"""
+TABLE = tuple(
+    Recommendation(*(cell.strip() for cell in row.split("|"))) for row in _ROWS.strip().splitlines()
+)
+
+
+def recommend(problem: str = "") -> list[Recommendation]:
+    """Rows of the which-loss-for-my-problem table that speak of a problem, the nearest first; all without words.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> print(lf.recommend("rare positives")[0])
+    two classes, rare positives: binary_crossentropy with pos_weight, y_true 0 or 1, y_pred logits (from_logits=True)
+      alternatives: binary_focal_crossentropy with gamma=2
+      avoid: plain accuracy
+    """
+    wanted = {w for w in problem.lower().replace(",", " ").split() if len(w) > 2 and w not in ("the", "for", "and")}
+    if not wanted:
+        return list(TABLE)
+
+    def score(row: Recommendation) -> float:
+        strong = f"{row.problem} {row.words}".lower().replace(",", " ").split()
+        weak = f"{row.target} {row.first_choice} {row.prediction} {row.alternatives}".lower().replace(",", " ").split()
+
+        def near(word: str, words: list[str]) -> bool:
+            return any(w.startswith(word[:5]) or word.startswith(w) for w in words if len(w) > 2)
+
+        return sum(near(w, strong) + 0.25 * near(w, weak) for w in wanted)
+
+    scored = sorted(((score(row), -i) for i, row in enumerate(TABLE)), reverse=True)
+    return [TABLE[-i] for s, i in scored if s > 0]
+
+
+def value_and_grad(loss: str | Mapping[str, Any] | type[Loss] | Loss, y_true: Any, y_pred: Any, **kwargs: Any) -> Any:
+    """Value and gradient of a loss given by name, class, configuration or instance.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> lf.value_and_grad("mse", [1.0], [3.0])
+    (4.0, array([4.]))
+    """
+    return get(loss).value_and_grad(y_true, y_pred, **kwargs)
