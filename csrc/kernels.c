@@ -9,9 +9,9 @@
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
-                           const double *param, double scale, void *value, void *grad, void *hess)                     \
+                           const double *param, double scale, void *value, void *grad, void *hess, double *sum)        \
     {                                                                                                                  \
-        pointwise(name, nparam, streamed, n, target, pred, weight, stream, param, scale, value, grad, hess);           \
+        pointwise(name, nparam, streamed, n, target, pred, weight, stream, param, scale, value, grad, hess, sum);      \
     }
 #define ROW(name, nparam, streamed, target, pred, stream) {#name, nparam, streamed, target, pred, stream, run_##name},
 POINTWISE(KERNEL)

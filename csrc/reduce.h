@@ -1,8 +1,15 @@
 /* What is done to a whole block once its losses are known: sums, checks, exact moments. */
 
-enum { LANES = 16 };
+/* Sums are formed in LANES double lanes and then in a fixed tree: the same bits at any vector width. */
+enum { LANES = 32 };
 
-/* The sum of a block in LANES double lanes, then in a fixed tree: the same bits at any vector width. */
+inline_ double lane_sum(double *lane)
+{
+    for (int half = LANES / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
 static double block_sum(size_t n, const void *values)
 {
     const real *restrict x = values;
@@ -11,9 +18,7 @@ static double block_sum(size_t n, const void *values)
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; l++) lane[l] += (double)x[i + l];
     for (int l = 0; i + l < n; l++) lane[l] += (double)x[i + l];
-    for (int half = LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
+    return lane_sum(lane);
 }
 
 static int outside(real x, lf_domain domain)

@@ -36,8 +36,8 @@
 /* r: (e^r - 1 - r) / r^2, for e^r, -0.34661 <= r <= 0.34661: 2^-57.94 */
 static const real exp_tail[] = {
     0x1.000000000000ap-1, 0x1.55555555554fap-3, 0x1.5555555550885p-5, 0x1.1111111127ca5p-7,
-    0x1.6c16c184285e4p-10, 0x1.a01a012a10395p-13, 0x1.a0199a10a3afbp-16, 0x1.71df25fa097d4p-19,
-    0x1.28ad6f2171afbp-22, 0x1.ad7e5e218a2d9p-26,
+    0x1.6c16c184285e4p-10, 0x1.a01a012a10395p-13, 0x1.a0199a10a3afbp-16, 0x1.71df25fa097d5p-19,
+    0x1.28ad6f2171b37p-22, 0x1.ad7e5e218a1efp-26,
 };
 /* r: the same, for e^r - 1, -0.34661 <= r <= 0.34661: 2^-61.74 */
 static const real expm1_tail[] = {
@@ -53,7 +53,7 @@ static const real log_tail[] = {
     0x1.11cd01428e7dep-4, -0x1.fba1bc051f536p-5, 0x1.d05a650040889p-5, -0x1.d11fd59860655p-5,
     0x1.0a62324bf133bp-4, -0x1.ea05663efeecfp-5, 0x1.ac7475b8e1b56p-6,
 };
-/* v: log(1 + u) / u - 0.875, u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-56.61 */
+/* v: log(1 + u) / u - 0.875 with u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-56.61 */
 static const real log1p01_tail[] = {
     -0x1.c1eb2bfea827dp-5 + (0.875 - LOG1P01_SLOPE), -0x1.3025823f8a88bp-2, 0x1.1d0895d58afc8p-3, -0x1.28d9b8479d3adp-4,
     0x1.47b5bfee924d3p-5, -0x1.777ace2f15424p-6, 0x1.b97ae175b00ecp-7, -0x1.088863a376478p-7,
@@ -79,7 +79,7 @@ static const real log_tail[] = {
     0x1.555554p-2, -0x1.000226p-2, 0x1.99a006p-3, -0x1.54724cp-3, 0x1.22da66p-3, -0x1.0d8542p-3,
     0x1.055982p-3, -0x1.38b0cep-4,
 };
-/* v: log(1 + u) / u - 0.875, u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-27.66 */
+/* v: log(1 + u) / u - 0.875 with u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-27.66 */
 static const real log1p01_tail[] = {
     -0x1.c1eb2ap-5 + (0.875 - LOG1P01_SLOPE), -0x1.30258p-2, 0x1.1d0838p-3, -0x1.28dbep-4, 0x1.47e61ep-5, -0x1.7701c6p-6,
     0x1.b0b124p-7, -0x1.0bf4f6p-7, 0x1.9411acp-8, -0x1.a92b8ap-9,
@@ -100,13 +100,19 @@ static const real log1p01_tail[] = {
 #define SQRT_HALF  ((ureal)0x3f3504f3)
 #endif
 
-#define R_IMPLICIT ((ureal)1 << R_MANTISSA)       /* the unit of the exponent field */
-#define UNIT       ((ureal)R_BIAS << R_MANTISSA)  /* the bits of 1 */
-#define ROUND      ((real)1.5 * (real)R_IMPLICIT) /* added, it leaves the nearest integer in the low bits */
+#define BITS_OF_1     ((ureal)R_BIAS << R_MANTISSA)
+#define EXPONENT_UNIT ((ureal)1 << R_MANTISSA)
+#define ROUND_SHIFT   ((real)1.5 * (real)EXPONENT_UNIT) /* added, it leaves the nearest integer in the low bits */
 
 /* Subnormal results come out right when they are made 2^64 times too large and rounded once, at the very end. */
-#define UP   ((real)0x1p64)
-#define DOWN ((real)0x1p-64)
+#define SCALE_UP   ((real)0x1p64)
+#define SCALE_DOWN ((real)0x1p-64)
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 typedef struct {
     real high, low;
@@ -129,29 +135,22 @@ inline_ real polynomial(real x, int n, const real *c)
     const int step = n > 12 ? 2 : 1;
     const real y = step == 2 ? x * x : x;
     real sum = c[n - 1], odd = c[n - 2];
-#ifdef __clang__
-#pragma clang loop unroll(full)
-#else
-#pragma GCC unroll 32
-#endif
+    UNROLL
     for (int i = n - 1 - step; i >= 0; i -= step) sum = r_fma(sum, y, c[i]);
     if (step == 1) return sum;
-#ifdef __clang__
-#pragma clang loop unroll(full)
-#else
-#pragma GCC unroll 32
-#endif
+    UNROLL
     for (int i = n - 4; i >= 0; i -= 2) odd = r_fma(odd, y, c[i]);
     return n % 2 ? r_fma(odd, x, sum) : r_fma(sum, x, odd);
 }
 
 #define POLYNOMIAL(x, c) polynomial(x, sizeof(c) / sizeof((c)[0]), c)
 
-inline_ real exponent(ureal power) { return r_bits(power << R_MANTISSA); }
+inline_ real power_of_2(ureal power) { return r_bits(power << R_MANTISSA); }
 
+/* Where the result over- or underflows the parts are rubbish; the caller replaces it or bounds x. */
 inline_ exp_parts exp_split(real x, int bias)
 {
-    const real round = ROUND + (real)bias, t = r_fma(x, LOG2E, round), n = t - round;
+    const real round = ROUND_SHIFT + (real)bias, t = r_fma(x, LOG2E, round), n = t - round;
     const real high = r_fma(n, -LN2_HIGH, x), r = r_fma(n, -LN2_LOW, high);
     return (exp_parts){r, r_fma(n, -LN2_LOW, high - r), r_int(t)};
 }
@@ -171,8 +170,8 @@ inline_ real_pair exp_sum(exp_parts e, real scale, real base, real base_low)
     return (real_pair){sum, low - (sum - high)};
 }
 
-/* numerator / denominator, rounded about once */
-inline_ real divide(real_pair num, real_pair den)
+/* num / den, rounded about once */
+inline_ real divide_pairs(real_pair num, real_pair den)
 {
 #if R_HAS_FMA
     const real inverse = 1 / den.high, q = num.high * inverse;
@@ -187,7 +186,7 @@ inline_ real r_exp(real x)
 {
     const exp_parts e = exp_split(x, 2 * R_BIAS);
     const ureal half = e.power >> 1; /* 2^n is not always a number of the type: two factors */
-    const real y = exp_scaled(e.r, exponent(half)) * exponent(e.power - half);
+    const real y = exp_scaled(e.r, power_of_2(half)) * power_of_2(e.power - half);
     const real low = x < EXP_ZERO ? 0 : y;
     return x > EXP_INF ? R_INF : low;
 }
@@ -196,7 +195,7 @@ inline_ real r_exp(real x)
 inline_ real r_exp_nonpos(real x)
 {
     const exp_parts e = exp_split(x, R_BIAS + 64);
-    const real y = exp_scaled(e.r, exponent(e.power)) * DOWN;
+    const real y = exp_scaled(e.r, power_of_2(e.power)) * SCALE_DOWN;
     return x < EXP_ZERO ? 0 : y;
 }
 
@@ -209,41 +208,41 @@ inline_ exp_pair exp_expm1_nonpos(real x)
 {
     const exp_parts e = exp_split(r_max(x, EXP_ZERO), R_BIAS + 64);
     const real p = r_fma(POLYNOMIAL(e.r, expm1_tail), e.r * e.r, e.r);
-    const real scale = exponent(e.power), small = scale * DOWN;
-    return (exp_pair){r_fma(p, scale, scale) * DOWN, r_fma(p, small, small - 1)};
+    const real scale = power_of_2(e.power), small = scale * SCALE_DOWN;
+    return (exp_pair){r_fma(p, scale, scale) * SCALE_DOWN, r_fma(p, small, small - 1)};
 }
 
 inline_ real r_expm1(real x)
 {
     exp_parts e = exp_split(x, R_BIAS - 1); /* half of everything, lest 2^n overflow */
     e.low = r_fma(e.low, e.r, e.low);
-    const real scale = exponent(e.power), base = scale - (real)0.5, back = base - scale;
+    const real scale = power_of_2(e.power), base = scale - (real)0.5, back = base - scale;
     const real_pair half = exp_sum(e, scale, base, (scale - (base - back)) - ((real)0.5 + back));
     const real y = half.high * 2;
     const real low = x < EXPM1_FLAT ? -1 : y, inside = r_abs(x) < R_EPSILON / 2 ? x : low;
     return x > EXP_INF ? R_INF : inside;
 }
 
-/* -m / (2 + m) with m = e^(-2|x|) - 1. */
+/* m / (2 + m) with m = e^(-2|x|) - 1; the sign is that of x. */
 inline_ real r_tanh(real x)
 {
     const exp_parts e = exp_split(r_max(-2 * r_abs(x), EXPM1_FLAT), R_BIAS);
-    const real scale = exponent(e.power), base = scale - 1;
+    const real scale = power_of_2(e.power), base = scale - 1;
     const real_pair m = exp_sum(e, scale, base, scale - (base + 1));
     const real d = 2 + m.high;
-    return r_sign(divide((real_pair){-m.high, -m.low}, (real_pair){d, (2 - d) + m.high + m.low}), x);
+    return r_sign(divide_pairs(m, (real_pair){d, (2 - d) + m.high + m.low}), x);
 }
 
 /* 1 / (1 + e) or e / (1 + e) with e = e^-|x|. */
 inline_ real r_sigmoid(real x)
 {
     const exp_parts parts = exp_split(r_max(-r_abs(x), EXP_ZERO), R_BIAS + 64);
-    const real scale = exponent(parts.power);
+    const real scale = power_of_2(parts.power);
     const real_pair e = exp_sum(parts, scale, scale, 0);
-    const real d = r_fma(e.high, DOWN, (real)1);
-    const real_pair num = {x < 0 ? e.high : UP, x < 0 ? e.low : 0};
-    const real_pair den = {d, r_fma(e.low, DOWN, r_fma(e.high, DOWN, 1 - d))};
-    return divide(num, den) * DOWN;
+    const real d = r_fma(e.high, SCALE_DOWN, (real)1);
+    const real_pair num = {x < 0 ? e.high : SCALE_UP, x < 0 ? e.low : 0};
+    const real_pair den = {d, r_fma(e.low, SCALE_DOWN, r_fma(e.high, SCALE_DOWN, 1 - d))};
+    return divide_pairs(num, den) * SCALE_DOWN;
 }
 
 /* log(1 + u) for 0 <= u <= 1. */
@@ -253,38 +252,37 @@ inline_ real r_log1p01(real u) { return r_fma(u, LOG1P01_SLOPE, u * POLYNOMIAL(u
 inline_ real r_softplus(real x)
 {
     const exp_parts parts = exp_split(r_max(-r_abs(x), EXP_ZERO), R_BIAS + 64);
-    const real scale = exponent(parts.power);
+    const real scale = power_of_2(parts.power);
     const real_pair e = exp_sum(parts, scale, scale, 0);
-    const real u = e.high * DOWN;
+    const real u = e.high * SCALE_DOWN;
     const real factor = POLYNOMIAL(u - LOG1P01_CENTRE, log1p01_tail), tail = e.high * factor;
     const real tail_low = r_fma(e.low, 1 - u / 2, r_fma(e.high, factor, -tail));
     const real high = r_fma(e.high, LOG1P01_SLOPE, tail);
     const real low = (r_fma(e.high, LOG1P01_SLOPE, -high) + tail) + tail_low;
-    const real m = r_max(x, 0), l = high * DOWN, sum = m + l, back = sum - m;
-    const real y = sum + r_fma(low, DOWN, (m - (sum - back)) + (l - back));
+    const real m = r_max(x, 0), l = high * SCALE_DOWN, sum = m + l, back = sum - m;
+    const real y = sum + r_fma(low, SCALE_DOWN, (m - (sum - back)) + (l - back));
     return x < R_INF ? y : x;
 }
 
 inline_ log_parts log_split(real x)
 {
-    const ureal t = r_int(x) + (UNIT - SQRT_HALF), e = t >> R_MANTISSA;
-    const real k = r_bits(e | r_int((real)R_IMPLICIT)) - ((real)R_IMPLICIT + R_BIAS);
-    return (log_parts){r_bits((t & (R_IMPLICIT - 1)) + SQRT_HALF) - 1, k, e};
+    const ureal t = r_int(x) + (BITS_OF_1 - SQRT_HALF), e = t >> R_MANTISSA;
+    const real k = r_bits(e | r_int((real)EXPONENT_UNIT)) - ((real)EXPONENT_UNIT + R_BIAS);
+    return (log_parts){r_bits((t & (EXPONENT_UNIT - 1)) + SQRT_HALF) - 1, k, e};
 }
 
-/* k ln2 + log(1 + r + low) */
-inline_ real log_sum(real k, real r, real low)
+/* log(1 + r) - r + k LN2_LOW */
+inline_ real log_rest(real k, real r)
 {
-    const real r2 = r * r, tail = r_fma(r2, r_fma(POLYNOMIAL(r, log_tail), r, (real)-0.5), k * LN2_LOW);
-    const real high = r_fma(k, LN2_HIGH, r), rest = r_fma(k, LN2_HIGH, -high) + r;
-    return high + (rest + (tail + low));
+    return r_fma(r * r, r_fma(POLYNOMIAL(r, log_tail), r, (real)-0.5), k * LN2_LOW);
 }
 
 inline_ real r_log(real x)
 {
     const int tiny = x < R_SMALLEST;
-    const log_parts l = log_split(tiny ? x * (real)R_IMPLICIT : x);
-    const real y = log_sum(l.k - (tiny ? (real)R_MANTISSA : 0), l.r, 0);
+    const log_parts l = log_split(tiny ? x * (real)EXPONENT_UNIT : x);
+    const real k = l.k - (tiny ? (real)R_MANTISSA : 0);
+    const real y = r_fma(k, LN2_HIGH, l.r + log_rest(k, l.r));
     const real finite = x < R_INF ? y : x, nonpos = x == 0 ? -R_INF : R_NAN;
     return x > 0 ? finite : nonpos;
 }
@@ -294,8 +292,10 @@ inline_ real r_log1p(real x)
 {
     const real u = 1 + x, lost = x - (u - 1);
     const log_parts l = log_split(u);
-    const real part = (real)0.25 * (lost * exponent(2 * R_BIAS + 2 - l.exponent)); /* lost / 2^k: 4/2^k is normal */
-    const real r = l.r + part, y = log_sum(l.k, r, (l.r - r) + part);
+    const real part = (real)0.25 * (lost * power_of_2(2 * R_BIAS + 2 - l.exponent)); /* lost / 2^k: 4/2^k is normal */
+    const real r = l.r + part, r_low = (l.r - r) + part;
+    const real high = r_fma(l.k, LN2_HIGH, r), low = r_fma(l.k, LN2_HIGH, -high) + r;
+    const real y = high + (low + (log_rest(l.k, r) + r_low));
     const real finite = x < R_INF ? r_sign(y, x) : x, nonpos = x == -1 ? -R_INF : R_NAN;
     return x > -1 ? finite : nonpos;
 }

@@ -18,7 +18,7 @@ inline_ sides smoothed(real target, real smoothing)
 
 /* A term with weight 0 is 0 also at an infinite logarithm (eps = 0).  Derivatives at and beyond the bounds are those
  * of the bound: a prediction that is certain and wrong keeps its slope. */
-static inline jet binary_crossentropy(real target, real pred, const real *param)
+inline_ jet binary_crossentropy(real target, real pred, const real *param)
 {
     const real eps = param[2];
     const sides t = smoothed(target, param[1]);
@@ -30,7 +30,7 @@ static inline jet binary_crossentropy(real target, real pred, const real *param)
 
 /* In terms of e = exp(-|z|) <= 1:  -log sigmoid(-+|z|) = log1p(e) + (|z| or 0).  The gradient w0 p - w1 (1 - p) is
  * formed from both sigmoids, so that it does not cancel where the prediction is right. */
-static inline jet binary_crossentropy_logits(real target, real pred, const real *param)
+inline_ jet binary_crossentropy_logits(real target, real pred, const real *param)
 {
     const sides t = smoothed(target, param[1]);
     const real w1 = param[0] * t.of_1, w0 = t.of_0, a = r_abs(pred);

@@ -25,7 +25,7 @@ inline_ jet focal_jet(real factor, real gamma, real h, real h2, real c, real dc,
                  .hess = factor * (gamma * (((gamma - 1) * h * h + h2) * c + 2 * h * dc) + ddc)};
 }
 
-static inline jet binary_focal_crossentropy(real target, real pred, const real *param)
+inline_ jet binary_focal_crossentropy(real target, real pred, const real *param)
 {
     const real eps = param[4], gamma = param[1];
     const sides t = smoothed(target, param[2]);
@@ -50,7 +50,7 @@ inline_ logit_terms terms_of_logit(sides t, real pred)
 
 /* p' = p q and p'' = p q (q - p), so h = (t0 - t1) p q / u and u''/u = h (q - p); for a hard label h is q or -p, and
  * 1 / (t0 / q + t1 / p) has that limit. */
-static inline jet binary_focal_crossentropy_logits(real target, real pred, const real *param)
+inline_ jet binary_focal_crossentropy_logits(real target, real pred, const real *param)
 {
     const real gamma = param[1];
     const sides t = smoothed(target, param[2]);
@@ -62,7 +62,7 @@ static inline jet binary_focal_crossentropy_logits(real target, real pred, const
 
 /* gamma = 2, the paper's choice, needs neither a power nor a quotient:
  *     grad / balance = u (2 u' c + u c'),      hess / balance = 2 (u'^2 + u u'') c + 4 u u' c' + u^2 c'' */
-static inline jet binary_focal_crossentropy_logits_squared(real target, real pred, const real *param)
+inline_ jet binary_focal_crossentropy_logits_squared(real target, real pred, const real *param)
 {
     const sides t = smoothed(target, param[2]);
     const logit_terms l = terms_of_logit(t, pred);

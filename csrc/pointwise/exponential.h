@@ -7,7 +7,7 @@
  * J. Friedman, T. Hastie, R. Tibshirani, "Additive logistic regression", Ann. Statist. 28 (2000) 337-407,
  * doi:10.1214/aos/1016218223.
  */
-static inline jet exponential(real target, real pred, const real *param)
+inline_ jet exponential(real target, real pred, const real *param)
 {
     (void)param;
     const real up = target == 1 ? 0 : (1 - target) * r_exp(pred), down = target == 0 ? 0 : target * r_exp(-pred);

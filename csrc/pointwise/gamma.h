@@ -4,7 +4,7 @@
  *
  * At pred = -infinity the exponential wins.  (gamma alone is a function of libm.)
  */
-static inline jet gamma_log(real target, real pred, const real *param)
+inline_ jet gamma_log(real target, real pred, const real *param)
 {
     (void)param;
     const real e = target * r_exp(-pred);

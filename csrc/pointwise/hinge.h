@@ -6,7 +6,7 @@
  *
  * C. Cortes, V. Vapnik, "Support-vector networks", Mach. Learn. 20 (1995) 273-297, doi:10.1007/BF00994018.
  */
-static inline jet hinge(real target, real pred, const real *param)
+inline_ jet hinge(real target, real pred, const real *param)
 {
     (void)param;
     const real y = target > 0 ? 1 : -1, m = y * pred;

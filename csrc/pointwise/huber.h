@@ -8,7 +8,7 @@
  *
  * P. J. Huber, Ann. Math. Statist. 35 (1964) 73-101, doi:10.1214/aoms/1177703732.
  */
-static inline jet huber(real target, real pred, const real *param)
+inline_ jet huber(real target, real pred, const real *param)
 {
     const real delta = param[0];
     const real r = pred - target, a = r_abs(r), c = r_min(a, delta);

@@ -5,7 +5,7 @@
  * Below |r| = 1 these terms cancel; there log cosh r = -log1p(-tanh^2 r) / 2 does not.  The same e gives
  * tanh |r| = (1 - e) / (1 + e), with 1 - e = -expm1(-2 |r|), and the Hessian sech^2 r = 4 e / (1 + e)^2.
  */
-static inline jet log_cosh(real target, real pred, const real *param)
+inline_ jet log_cosh(real target, real pred, const real *param)
 {
     (void)param;
     const real log2 = R_NAME(0x1.62e42fefa39efp-1), r = pred - target, a = r_abs(r);

@@ -1,39 +1,80 @@
-/* The one pointwise loop.  f, streamed and want are literals at every call, so that each call becomes a vector
- * loop of its own, and what want leaves out of the jet is never computed. */
-enum { VALUE = 1, GRAD = 2, HESS = 4 };
+/* The one pointwise loop.  f, streamed and want are literals at every call, so that each call becomes a vector loop of
+ * its own, and what want leaves out of the jet is never computed. */
+enum { VALUE = 1, GRAD = 2, HESS = 4, SUM = 8 };
 
 typedef jet formula(real target, real pred, const real *param);
 
-inline_ void loop(formula *f, int streamed, unsigned want, size_t n, const real *restrict target,
-                  const real *restrict pred, const real *restrict weight, const real *restrict stream,
-                  const real *param, real scale, real *restrict value, real *restrict grad, real *restrict hess)
+inline_ void lanes(formula *f, int streamed, unsigned want, const real *restrict target, const real *restrict pred,
+                   const real *restrict weight, const real *restrict stream, const real *restrict param, real scale,
+                   real *restrict value, real *restrict grad, real *restrict hess, double *restrict sum)
 {
-    for (size_t i = 0; i < n; i++) {
-        const real here[MAX_PARAM] = {streamed ? stream[i] : param[0], param[1], param[2], param[3], param[4]};
-        const jet j = f(target[i], pred[i], here);
-        if (want & VALUE) value[i] = weight[i] * j.value;
-        if (want & GRAD) grad[i] = scale * weight[i] * j.grad;
-        if (want & HESS) hess[i] = scale * weight[i] * j.hess;
+    for (size_t l = 0; l < LANES; l++) {
+        const real here[MAX_PARAM] = {streamed ? stream[l] : param[0], param[1], param[2], param[3], param[4]};
+        const jet j = f(target[l], pred[l], here);
+        if (want & VALUE) value[l] = weight[l] * j.value;
+        if (want & SUM) sum[l] += (double)(weight[l] * j.value);
+        if (want & GRAD) grad[l] = scale * weight[l] * j.grad;
+        if (want & HESS) hess[l] = scale * weight[l] * j.hess;
     }
 }
 
+/* A tail of less than LANES elements, filled up with elements of weight 0 at which every loss is finite. */
+typedef struct {
+    real target[LANES], pred[LANES], weight[LANES], stream[LANES], value[LANES], grad[LANES], hess[LANES];
+} padded;
+
+__attribute__((noinline)) static const real *pad(real *to, const real *from, size_t n, real rest)
+{
+    for (size_t l = 0; l < LANES; l++) to[l] = l < n ? from[l] : rest;
+    return to;
+}
+
+/* The sum is formed in lanes as by block_sum, without a second pass over stored values. */
+inline_ void loop(formula *f, int streamed, unsigned want, size_t n, const real *target, const real *pred,
+                  const real *weight, const real *stream, const real *param, real scale, real *value, real *grad,
+                  real *hess, double *sum)
+{
+    const real half = (real)0.5;
+    double lane[LANES] = {0};
+    padded tail;
+    for (size_t i = 0; i < n; i += LANES) {
+        const size_t left = n - i;
+        const int whole = left >= LANES;
+        const real *t = whole ? target + i : pad(tail.target, target + i, left, half);
+        const real *p = whole ? pred + i : pad(tail.pred, pred + i, left, half);
+        const real *w = whole ? weight + i : pad(tail.weight, weight + i, left, 0);
+        const real *s = !streamed ? NULL : whole ? stream + i : pad(tail.stream, stream + i, left, half);
+        lanes(f, streamed, want, t, p, w, s, param, scale, whole ? value + i : tail.value, whole ? grad + i : tail.grad,
+              whole ? hess + i : tail.hess, lane);
+        if (whole) continue;
+        if (want & VALUE) memcpy(value + i, tail.value, left * sizeof(real));
+        if (want & GRAD) memcpy(grad + i, tail.grad, left * sizeof(real));
+        if (want & HESS) memcpy(hess + i, tail.hess, left * sizeof(real));
+    }
+    if (want & SUM) *sum = lane_sum(lane);
+}
+
 #define WANT(w)                                                                                                        \
-    case w: loop(f, streamed, w, n, target, pred, weight, stream, p, (real)scale, value, grad, hess); break
+    case w: loop(f, streamed, w, n, target, pred, weight, stream, p, (real)scale, value, grad, hess, sum); break
 
 inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const void *target, const void *pred,
                        const void *weight, const void *stream, const double *param, double scale, void *value,
-                       void *grad, void *hess)
+                       void *grad, void *hess, double *sum)
 {
     real p[MAX_PARAM] = {0};
     for (size_t k = 0; k < nparam; k++) p[k] = (real)param[k];
-    switch ((value ? VALUE : 0) | (grad ? GRAD : 0) | (hess ? HESS : 0)) {
+    switch ((value ? VALUE : 0) | (grad ? GRAD : 0) | (hess ? HESS : 0) | (sum ? SUM : 0)) {
         WANT(VALUE);
+        WANT(SUM);
         WANT(GRAD);
         WANT(HESS);
         WANT(VALUE | GRAD);
+        WANT(SUM | GRAD);
         WANT(VALUE | HESS);
+        WANT(SUM | HESS);
         WANT(GRAD | HESS);
         WANT(VALUE | GRAD | HESS);
+        WANT(SUM | GRAD | HESS);
     }
 }
 #undef WANT

@@ -20,41 +20,25 @@
 #include "squared_hinge.h"
 #include "tweedie.h"
 
-/* Domains; the lowest subnormal numbers make a bound that is itself not allowed. */
-#define ANY                                                                                                            \
-    {                                                                                                                  \
-        .low = -INFINITY, .high = INFINITY                                                                             \
-    }
-#define UNIT                                                                                                           \
-    {                                                                                                                  \
-        .low = 0, .high = 1                                                                                            \
-    }
-#define NONNEGATIVE                                                                                                    \
-    {                                                                                                                  \
-        .low = 0, .high = INFINITY                                                                                     \
-    }
-#define POSITIVE                                                                                                       \
-    {                                                                                                                  \
-        .low = LF_BITS == 64 ? 0x1p-1074 : 0x1p-149, .high = INFINITY                                                  \
-    }
-#define ABOVE_MINUS_ONE                                                                                                \
-    {                                                                                                                  \
-        .low = LF_BITS == 64 ? -1 + 0x1p-53 : -1 + 0x1p-24, .high = INFINITY                                           \
-    }
-#define SIGN                                                                                                           \
-    {                                                                                                                  \
-        .low = -1, .high = 1, .sign_labels = 1                                                                         \
-    }
+/* Domains; an open bound is the next number within. */
+/* clang-format off */
+#define ANY             {.low = -INFINITY, .high = INFINITY}
+#define PROBABILITY     {.low = 0, .high = 1}
+#define NONNEGATIVE     {.low = 0, .high = INFINITY}
+#define POSITIVE        {.low = LF_BITS == 64 ? 0x1p-1074 : 0x1p-149, .high = INFINITY}
+#define ABOVE_MINUS_ONE {.low = LF_BITS == 64 ? -1 + 0x1p-53 : -1 + 0x1p-24, .high = INFINITY}
+#define SIGN            {.low = -1, .high = 1, .sign_labels = 1}
+/* clang-format on */
 
 /* name, number of parameters, whether the first may be an array, domains of target, prediction and that array */
 #define POINTWISE(X)                                                                                                   \
-    X(binary_crossentropy, 3, 1, UNIT, UNIT, NONNEGATIVE)                                                              \
-    X(binary_crossentropy_logits, 2, 1, UNIT, ANY, NONNEGATIVE)                                                        \
-    X(binary_focal_crossentropy, 5, 1, UNIT, UNIT, UNIT)                                                               \
-    X(binary_focal_crossentropy_logits, 4, 1, UNIT, ANY, UNIT)                                                         \
-    X(binary_focal_crossentropy_logits_squared, 4, 1, UNIT, ANY, UNIT)                                                 \
-    X(brier, 0, 0, UNIT, UNIT, ANY)                                                                                    \
-    X(exponential, 0, 0, UNIT, ANY, ANY)                                                                               \
+    X(binary_crossentropy, 3, 1, PROBABILITY, PROBABILITY, NONNEGATIVE)                                                \
+    X(binary_crossentropy_logits, 2, 1, PROBABILITY, ANY, NONNEGATIVE)                                                 \
+    X(binary_focal_crossentropy, 5, 1, PROBABILITY, PROBABILITY, PROBABILITY)                                          \
+    X(binary_focal_crossentropy_logits, 4, 1, PROBABILITY, ANY, PROBABILITY)                                           \
+    X(binary_focal_crossentropy_logits_squared, 4, 1, PROBABILITY, ANY, PROBABILITY)                                   \
+    X(brier, 0, 0, PROBABILITY, PROBABILITY, ANY)                                                                      \
+    X(exponential, 0, 0, PROBABILITY, ANY, ANY)                                                                        \
     X(gamma_log, 0, 0, POSITIVE, ANY, ANY)                                                                             \
     X(gaussian_nll, 3, 1, ANY, ANY, NONNEGATIVE)                                                                       \
     X(gaussian_nll_var, 3, 1, ANY, ANY, NONNEGATIVE)                                                                   \

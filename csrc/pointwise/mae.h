@@ -4,7 +4,7 @@
  *
  * At r = 0 the sub-gradient is 0, as in torch.
  */
-static inline jet mae(real target, real pred, const real *param)
+inline_ jet mae(real target, real pred, const real *param)
 {
     (void)param;
     const real r = pred - target;

@@ -4,7 +4,7 @@
  *
  * At r = 0 the sub-gradient is 0.
  */
-static inline jet mape(real target, real pred, const real *param)
+inline_ jet mape(real target, real pred, const real *param)
 {
     const real eps = param[0], r = pred - target, percent = 100 / r_max(r_abs(target), eps);
     return (jet){.value = r_abs(r) * percent, .grad = r > 0 ? percent : r < 0 ? -percent : r, .hess = 0};

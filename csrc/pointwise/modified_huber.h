@@ -8,7 +8,7 @@
  * T. Zhang, "Solving large scale linear prediction problems using stochastic gradient descent algorithms",
  * ICML 2004, doi:10.1145/1015330.1015332.
  */
-static inline jet modified_huber(real target, real pred, const real *param)
+inline_ jet modified_huber(real target, real pred, const real *param)
 {
     (void)param;
     const real y = target > 0 ? 1 : -1, m = y * pred, c = r_max(1 - m, 0);

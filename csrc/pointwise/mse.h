@@ -4,7 +4,7 @@
  *
  * A. M. Legendre, "Nouvelles methodes pour la determination des orbites des cometes" (1805), appendix.
  */
-static inline jet mse(real target, real pred, const real *param)
+inline_ jet mse(real target, real pred, const real *param)
 {
     (void)param;
     const real r = pred - target;

@@ -5,7 +5,7 @@
  * The difference of two logarithms cancels where pred is near target; u = +-log1p((high - low) / (1 + low)) with low
  * and high the smaller and the larger of the two does not, and takes one logarithm.
  */
-static inline jet msle(real target, real pred, const real *param)
+inline_ jet msle(real target, real pred, const real *param)
 {
     (void)param;
     const real low = pred < target ? pred : target, high = pred < target ? target : pred;

@@ -6,14 +6,14 @@
  * Where target = 0 its term is 0, whatever the logarithm (x log x -> 0), and the loss grows beyond all bounds with
  * the prediction although both terms do.
  */
-static inline jet poisson(real target, real pred, const real *param)
+inline_ jet poisson(real target, real pred, const real *param)
 {
     const real eps = param[0], q = pred + eps;
     const real t_log = target == 0 ? 0 : target * r_log(q), slope = target == 0 ? 0 : target / q;
     return (jet){.value = pred < R_INF ? pred - t_log : pred, .grad = 1 - slope, .hess = target == 0 ? 0 : slope / q};
 }
 
-static inline jet poisson_log(real target, real pred, const real *param)
+inline_ jet poisson_log(real target, real pred, const real *param)
 {
     (void)param;
     const real e = r_exp(pred), linear = target == 0 ? 0 : target * pred;

@@ -7,7 +7,7 @@
  *
  * R. Hartley, A. Zisserman, "Multiple View Geometry in Computer Vision" (2nd ed. 2004), appendix 6.8.
  */
-static inline jet pseudo_huber(real target, real pred, const real *param)
+inline_ jet pseudo_huber(real target, real pred, const real *param)
 {
     const real delta = param[0], far = LF_BITS == 64 ? 0x1p30 : 0x1p15, limit = 1 / R_SMALLEST;
     const real r = pred - target, a = r_abs(r);

@@ -7,7 +7,7 @@
  *
  * R. Koenker, G. Bassett, "Regression quantiles", Econometrica 46 (1978) 33-50, doi:10.2307/1913643.
  */
-static inline jet quantile(real target, real pred, const real *param)
+inline_ jet quantile(real target, real pred, const real *param)
 {
     const real q = param[0], d = target - pred;
     const real slope = d >= 0 ? q : q - 1;

@@ -53,7 +53,9 @@ typedef struct {
     int reads[NIN], checks[NIN];
     lf_domain domain[NIN];
     int spills[NOUT]; /* the kernel writes aside first: another dtype or layout, or an array that is read */
-    int check_only, sums;
+    int check_only;
+    int values; /* the losses are wanted in a block of their own: for sums of rows, and moments */
+    int sums;   /* the sum of each block is wanted */
 
     lf_exact sum; /* below: under lf_lock */
     lf_moments moments;
@@ -66,7 +68,8 @@ typedef struct {
     job *j;
     const kernels *k;
     lf_buffer in[NIN], moment_weight, out[NOUT];
-    const void *values; /* the last block's */
+    const void *values; /* of the last block, */
+    double sum;         /* or their sum */
 } worker;
 
 static void start(worker *w, job *j)
@@ -105,18 +108,22 @@ static int do_block(worker *w, size_t first, size_t n)
         report(j, status, first + bad);
         return 0;
     }
-    w->values = in[WEIGHT];
-    if (j->check_only || !j->loss) return 1;
+    if (j->check_only) return 1;
+    if (!j->loss) {
+        w->sum = w->k->sum(n, in[WEIGHT]);
+        return 1;
+    }
 
     const size_t size = lf_itemsize(j->dtype);
     void *out[NOUT];
     for (int o = 0; o < NOUT; o++) {
-        const int here = j->out[o].data && !j->spills[o], aside = j->out[o].data || (o == VALUE && j->sums);
+        const int here = j->out[o].data && !j->spills[o], aside = j->out[o].data || (o == VALUE && j->values);
         out[o] = here ? j->out[o].data + first * size : aside ? w->out[o].block : NULL;
     }
     w->k->pointwise[j->loss - lf_base_f32.pointwise].run(n, in[TARGET], in[PRED], in[WEIGHT], in[STREAM],
                                                          j->call->param, j->call->scale, out[VALUE], out[GRAD],
-                                                         out[HESS]);
+                                                         out[HESS], j->sums && !out[VALUE] ? &w->sum : NULL);
+    if (j->sums && out[VALUE]) w->sum = w->k->sum(n, out[VALUE]);
     for (int o = 0; o < NOUT; o++)
         if (j->out[o].data && j->spills[o]) lf_write(&j->out[o], j->dtype, first, n, out[o]);
     w->values = out[VALUE];
@@ -134,8 +141,10 @@ static void run_blocks(void *context, size_t first_block, size_t last_block)
     start(&w, j);
     lf_exact sum;
     lf_moments moments;
-    if (j->sums) memset(&sum, 0, sizeof sum);
-    if (j->call->moments) memset(&moments, 0, sizeof moments);
+    if (j->call->moments)
+        memset(&moments, 0, sizeof moments);
+    else if (j->sums)
+        memset(&sum, 0, sizeof sum);
     for (size_t b = first_block; b < last_block; b++) {
         const size_t first = b * BLOCK, m = block_at(first, n);
         if (!do_block(&w, first, m)) return;
@@ -143,10 +152,10 @@ static void run_blocks(void *context, size_t first_block, size_t last_block)
             const double *weight =
                 j->moment_weight.data ? lf_read(&j->moment_weight, LF_F64, first, m, &w.moment_weight) : NULL;
             w.k->moments(m, w.values, weight, &moments);
-        } else if (j->sums)
-            lf_exact_add(&sum, w.k->sum(m, w.values));
+        } else if (j->sums && !j->check_only)
+            lf_exact_add(&sum, w.sum);
     }
-    if (!j->sums || j->check_only) return;
+    if (j->check_only || !(j->sums || j->call->moments)) return;
     lf_lock();
     if (j->call->moments)
         lf_moments_merge(&j->moments, &moments);
@@ -197,7 +206,7 @@ static lf_status run_small(job *j)
     worker w;
     start(&w, j);
     if (!do_block(&w, 0, j->call->n)) return j->status;
-    if (j->sums) *j->call->sum = w.k->sum(j->call->n, w.values);
+    if (j->sums) *j->call->sum = w.sum;
     return LF_OK;
 }
 
@@ -256,7 +265,8 @@ lf_status lf_pointwise_run(const lf_pointwise *loss, lf_dtype dtype, const lf_ca
     j.call = call;
     j.dtype = dtype;
     j.check_only = 0;
-    j.sums = call->sum || call->moments;
+    j.values = call->row || call->moments;
+    j.sums = call->sum && !call->row;
     j.status = LF_OK;
     const lf_in none = {0};
     if (!open_in(&j, TARGET, call->target, NULL) || !open_in(&j, PRED, call->pred, NULL) ||

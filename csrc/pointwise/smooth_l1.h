@@ -7,7 +7,7 @@
  *
  * R. Girshick, "Fast R-CNN", ICCV 2015, arXiv:1504.08083, equation 3.
  */
-static inline jet smooth_l1(real target, real pred, const real *param)
+inline_ jet smooth_l1(real target, real pred, const real *param)
 {
     const real beta = param[0];
     const real r = pred - target, a = r_abs(r), c = r_min(a, beta), q = c / beta;

@@ -4,7 +4,7 @@
  *
  * At m = 1 the Hessian is that of the active side.
  */
-static inline jet squared_hinge(real target, real pred, const real *param)
+inline_ jet squared_hinge(real target, real pred, const real *param)
 {
     (void)param;
     const real y = target > 0 ? 1 : -1, m = y * pred, c = r_max(1 - m, 0);

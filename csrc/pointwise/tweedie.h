@@ -6,7 +6,7 @@
  *
  * B. Jorgensen, "Exponential dispersion models", J. R. Statist. Soc. B 49 (1987) 127-162.
  */
-static inline jet tweedie(real target, real pred, const real *param)
+inline_ jet tweedie(real target, real pred, const real *param)
 {
     const real a = 1 - param[0], b = 2 - param[0];
     const real first = r_exp(b * pred), second = target == 0 ? 0 : target * r_exp(a * pred);
@@ -16,5 +16,5 @@ static inline jet tweedie(real target, real pred, const real *param)
 }
 
 /* The same for other domains of the target: power >= 2 and power <= 0. */
-static inline jet tweedie_positive(real target, real pred, const real *param) { return tweedie(target, pred, param); }
-static inline jet tweedie_real(real target, real pred, const real *param) { return tweedie(target, pred, param); }
+inline_ jet tweedie_positive(real target, real pred, const real *param) { return tweedie(target, pred, param); }
+inline_ jet tweedie_real(real target, real pred, const real *param) { return tweedie(target, pred, param); }

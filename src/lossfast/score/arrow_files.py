@@ -1,0 +1,206 @@
+"""Parquet, Arrow IPC and CSV through pyarrow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from lossfast._arrays import Array
+from lossfast.score.errors import BadData
+from lossfast.score.readers import GROUPABLE, Columns, Source
+
+CSV_BLOCK = 8 << 20  # bytes
+CSV_NULLS = ["", "NA", "N/A", "#N/A", "NULL", "null", "None"]  # without "nan": that is a float
+
+
+@contextmanager
+def reading(path: str, kind: str) -> Iterator[None]:
+    """Whatever pyarrow says of a damaged file becomes BadData; errors of the system stay what they are."""
+    try:
+        yield
+    except pa.ArrowCancelled:
+        raise KeyboardInterrupt from None
+    except MemoryError as error:
+        raise MemoryError(f"{path}: {error}") from error
+    except BadData:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise BadData(f"is not a {kind} file, or truncated or corrupt: {_sentence(error)}", path) from error
+
+
+def _sentence(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def numbers(column: Any, path: str, start: int, name: str) -> Array:
+    """A pyarrow array as a NumPy array: without a copy, but for bools, decimals and dictionaries."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        if not (pa.types.is_null(kind) and len(column)):  # a null is told of with its row
+            raise BadData(f"holds {kind}, expected bool, integer or float", path, column=name)
+    if column.null_count:
+        row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        raise BadData("is null, expected a number: fill or drop nulls first", path, row, name)
+    return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _resized(batches: Iterable[Any], schema: Any, wanted: Sequence[str], rows: int) -> Iterator[Columns]:
+    """Batches of at most `rows`; small ones are joined, since each costs a fixed time too."""
+    held: list[Any] = []
+    empty = True
+
+    def columns(batch: Any) -> Columns:
+        return batch.num_rows, {name: batch.column(name) for name in wanted}
+
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        empty = False
+        if batch.num_rows < rows // 16:
+            held.append(batch)
+            if sum(b.num_rows for b in held) < rows // 4:
+                continue
+            batch = None
+        if held:
+            yield columns(pa.concat_batches(held))
+            held = []
+        for i in range(0, batch.num_rows if batch else 0, rows):
+            yield columns(batch.slice(i, rows))
+    if held:
+        yield columns(pa.concat_batches(held))
+    if empty:
+        yield 0, {name: pa.array([], schema.field(name).type) for name in wanted}
+
+
+def open_parquet(path: str, threads: int) -> Source:
+    """Row groups are read piece by piece: none is held as a whole."""
+    with reading(path, "Parquet"):
+        file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
+        schema = file.schema_arrow
+
+    def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
+        wanted = list(dict.fromkeys((*numbers, *others)))
+        with reading(path, "Parquet"):
+            batches = file.iter_batches(rows, columns=wanted, use_threads=threads > 1)
+            yield from _resized(batches, schema, wanted, rows)
+
+    return Source(path, schema.names, file.metadata.num_rows, read, file.close)
+
+
+def open_ipc(path: str, threads: int) -> Source:
+    """The file format (Feather version 2 too) and the stream format, told apart by how they begin."""
+    with open(path, "rb") as raw:
+        is_file = raw.read(6) == b"ARROW1"
+    opened: list[Any] = []
+
+    def reader(fields: list[int] | None) -> Any:
+        source = pa.OSFile(path)  # a memory map would be a SIGBUS if another program cut the file
+        opened.append(source)
+        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=threads > 1)
+        return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source, options=options)
+
+    with reading(path, "Arrow"):
+        schema = reader(None).schema
+
+    def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
+        wanted = list(dict.fromkeys((*numbers, *others)))
+        with reading(path, "Arrow"):
+            source = reader(sorted(schema.get_field_index(name) for name in wanted))
+            batches = (source.get_batch(i) for i in range(source.num_record_batches)) if is_file else source
+            yield from _resized(map(_validated, batches), schema, wanted, rows)
+
+    return Source(path, schema.names, None, read, lambda: [s.close() for s in opened] and None)
+
+
+def _validated(batch: Any) -> Any:
+    batch.validate(full=True)  # offsets of strings in a damaged file would lead anywhere
+    return batch
+
+
+def open_csv(path: str, threads: int) -> Source:
+    """With a header.  Numbers are read as float64 or bool; the first rows decide the types of other columns."""
+    parse = pacsv.ParseOptions(newlines_in_values=True)
+
+    def reader(parallel: bool, **convert: Any) -> Any:
+        options = pacsv.ReadOptions(use_threads=parallel, block_size=CSV_BLOCK)
+        nulls = pacsv.ConvertOptions(null_values=CSV_NULLS, **convert)
+        return pacsv.open_csv(path, read_options=options, parse_options=parse, convert_options=nulls)
+
+    with open(path, "rb") as raw:
+        if not raw.read(1):
+            raise BadData("is empty, expected a header", path)
+    with reading(path, "CSV"), reader(False) as first:
+        schema = first.schema
+
+    def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
+        wanted = list(dict.fromkeys((*numbers, *others)))
+        types = {name: schema.field(name).type for name in wanted}
+        for name, kind in types.items():
+            if name in others and pa.types.is_integer(kind):
+                continue
+            if name in numbers and not pa.types.is_boolean(kind):
+                types[name] = pa.float64()
+            elif pa.types.is_null(kind):
+                types[name] = pa.string()
+        convert = {"include_columns": wanted, "column_types": types}
+        try:
+            with reader(threads > 1, **convert) as batches:
+                yield from _resized(batches, pa.schema(list(types.items())), wanted, rows)
+        except pa.ArrowInvalid as error:
+            raise _located(error, path, schema.names, lambda: reader(False, **convert)) from error
+
+    def guarded(*args: Any) -> Iterator[Columns]:
+        with reading(path, "CSV"):
+            yield from read(*args)
+
+    return Source(path, schema.names, None, guarded, lambda: None)
+
+
+def _located(error: Exception, path: str, names: list[str], again: Callable[[], Any]) -> BadData:
+    """The same error with its row, which pyarrow knows only where one thread reads from the start."""
+    try:
+        with again() as batches:
+            for _ in batches:
+                pass
+    except pa.ArrowInvalid as second:
+        error = second
+    text = _sentence(error)
+    found = re.match(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?(?:Row #(\d+): )?(.*)", text)
+    column, row, what = found.groups() if found else (None, None, text)
+    return BadData(what, path, int(row) - 2 if row else None, names[int(column)] if column else None)
+
+
+OPEN = {"parquet": open_parquet, "ipc": open_ipc, "csv": open_csv}
+
+
+def factorised(column: Any, path: str, name: str) -> tuple[Array, list[Any]]:
+    """For each row the position of its group in a list of integers, strings, bools, or None for null."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    t = pa.types
+    integral = t.is_integer(kind) or t.is_boolean(kind)
+    text = t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind) or t.is_null(kind)
+    if not (integral or text or t.is_date(kind) or t.is_timestamp(kind)):
+        raise BadData(f"holds {kind}, expected {GROUPABLE} to group by", path, column=name)
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column, null_encoding="encode")
+    groups = column.dictionary if integral else column.dictionary.cast(pa.string())
+    keys = groups.to_pylist()
+    codes = column.indices
+    if codes.null_count:
+        codes = codes.fill_null(len(keys)) if len(keys) < 128 else codes.cast(pa.int64()).fill_null(len(keys))
+        keys.append(None)
+    return codes.to_numpy(zero_copy_only=False), keys

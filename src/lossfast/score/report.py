@@ -1,0 +1,185 @@
+"""What a scoring found, as plain data and as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lossfast._loss import Loss
+from lossfast.accumulator import Summary
+
+VERSION = 1  # of what `Report.to_dict` returns
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column is what."""
+
+    target: str
+    pred: str
+    weight: str | None
+    by: str | None
+    params: dict[str, str]
+
+    def numbers(self) -> list[str]:
+        """The columns that the loss is computed from."""
+        weight = [self.weight] if self.weight is not None else []
+        return [self.target, self.pred, *weight, *self.params.values()]
+
+    def used(self) -> set[str]:
+        """The columns that are not written beside the losses unless asked for."""
+        return set(self.numbers())
+
+
+@dataclass(frozen=True)
+class Group:
+    """The summary of the rows with one value (None: null) of the group column."""
+
+    key: int | str | bool | None
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class WorstRow:
+    """A row with a large loss; `row` counts from 0 within its file, and the loss is not weighted."""
+
+    file: str
+    row: int
+    target: float | int | bool
+    pred: float | int | bool
+    loss: float
+    weight: float | int | bool | None
+
+    def order(self) -> tuple[Any, ...]:
+        """NaN first, then from the largest; ties by file and row."""
+        size = (False, 0.0) if math.isnan(self.loss) else (True, -self.loss)
+        return (*size, self.file, self.row)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The summary of all rows, those of groups, the worst rows, and how long it took."""
+
+    loss: Loss
+    columns: Columns
+    files: dict[str, int]  # rows of each
+    summary: Summary
+    groups: list[Group]
+    worst: list[WorstRow]
+    out: str | None
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows by the time from opening the first file to the end."""
+        return self.summary.count / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; "nan", "inf" and "-inf" are strings, since JSON has no such numbers."""
+        c = self.columns
+        found: dict[str, Any] = {
+            "version": VERSION,
+            "loss": {"name": self.loss.name, "params": self.loss.get_params()},
+            "columns": {
+                "target": c.target,
+                "pred": c.pred,
+                "weight": c.weight,
+                "by": c.by,
+                "params": c.params,
+            },
+            "files": [{"path": path, "rows": rows} for path, rows in self.files.items()],
+            "summary": self.summary._asdict(),
+        }
+        if c.by is not None:
+            found["groups"] = [{"key": g.key, **g.summary._asdict()} for g in self.groups]
+        if self.worst:
+            found["worst"] = [vars(row) for row in self.worst]
+        found |= {"out": self.out, "seconds": self.seconds, "rows_per_second": self.rows_per_second}
+        return plain(found)  # type: ignore[no-any-return]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Names and values of the summary, for people."""
+        s = self.summary
+        rows = [("rows", f"{s.count:,}")]
+        rows += [("total weight", _shown(s.weight))] if self.columns.weight is not None else []
+        rows += [(name, _shown(getattr(s, name))) for name in ("mean", "sum", "std", "min", "max")]
+        return [*rows, ("non-finite", f"{s.nonfinite:,}"), ("rows/s", f"{self.rows_per_second:,.0f}")]
+
+    def title(self) -> str:
+        """The loss, with its parameters."""
+        params = ", ".join(f"{k}={v!r}" for k, v in self.loss.get_params().items())
+        return f"{self.loss.name}({params})"
+
+    def sources(self) -> str:
+        """The files, the first by name."""
+        names = list(self.files)
+        return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
+
+    def group_table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows."""
+        weighted = self.columns.weight is not None
+        header = [str(self.columns.by), "count", *(["weight"] if weighted else []), "mean", "std"]
+        rows = []
+        for g in self.groups:
+            s = g.summary
+            weight = [f"{s.weight:.6g}"] if weighted else []
+            rows.append([_key(g.key), f"{s.count:,}", *weight, f"{s.mean:.8g}", f"{s.std:.6g}"])
+        return header, rows
+
+    def worst_table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows; the file only where there are several."""
+        several, weighted = len(self.files) > 1, self.columns.weight is not None
+        names = [str(self.columns.weight)] if weighted else []
+        header = [
+            "row",
+            self.columns.target,
+            self.columns.pred,
+            "loss",
+            *names,
+            *(["file"] if several else []),
+        ]
+        rows = []
+        for w in self.worst:
+            cells = [f"{w.row}", *(f"{v:.6g}" for v in (w.target, w.pred, w.loss))]
+            cells += [f"{w.weight:.6g}"] if w.weight is not None else []
+            rows.append([*cells, *([w.file] if several else [])])
+        return header, rows
+
+    def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
+        """Title, header and rows of each table there is."""
+        found = [(f"by {self.columns.by}", *self.group_table())] if self.groups else []
+        return found + ([("worst rows", *self.worst_table())] if self.worst else [])
+
+    def __str__(self) -> str:
+        lines = [self.title(), self.sources(), ""]
+        facts = self.facts()
+        width = max(len(name) for name, _ in facts)
+        lines += [f"{name:<{width}}  {value}" for name, value in facts]
+        for title, header, rows in self.tables():
+            lines += ["", f"{title}:", *_aligned([header, *rows])]
+        return "\n".join([*lines, *([f"\nlosses written to {self.out}"] if self.out else [])])
+
+
+def plain(x: Any) -> Any:
+    """The same with strings for floats that JSON cannot say."""
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    if isinstance(x, list):
+        return [plain(v) for v in x]
+    return repr(x) if isinstance(x, float) and not math.isfinite(x) else x
+
+
+def _shown(x: float) -> str:
+    return f"{x:,.0f}" if math.isfinite(x) and x == int(x) and abs(x) < 2**53 else repr(x)
+
+
+def _key(key: Any) -> str:
+    return "null" if key is None else str(key)
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]

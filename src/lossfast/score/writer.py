@@ -1,0 +1,215 @@
+"""The loss of every row, beside columns of the input: all of it under its final name, or nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from lossfast._arrays import Array
+from lossfast._errors import did_you_mean
+from lossfast.score.errors import BadCall, BadData, need_pyarrow
+from lossfast.score.readers import Block
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".arrow": "ipc",
+    ".feather": "ipc",
+    ".ipc": "ipc",
+    ".csv": "csv",
+    ".npy": "npy",
+}
+OWN = ("file", "row", "loss")
+
+
+class _Sink(Protocol):
+    def write(self, columns: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Writer:
+    """Writes to a temporary file in the same folder, to which `commit` gives its name; else it is removed.
+
+    A file name and a row number are written too where there are several inputs or no other columns.
+    """
+
+    def __init__(
+        self, path: str, inputs: Sequence[str], keys: Sequence[str] | None, used: set[str], force: bool
+    ) -> None:
+        self.kind = next((kind for suffix, kind in FORMATS.items() if path.lower().endswith(suffix)), None)
+        if self.kind is None:
+            raise BadCall(f"output {path} is of no known format, expected {', '.join(FORMATS)}")
+        if any(os.path.realpath(path) == os.path.realpath(name) for name in inputs):
+            raise BadCall(f"output {path} is one of the inputs, which are never replaced")
+        if os.path.isdir(path):
+            raise BadCall(f"output {path} is a folder")
+        if self.kind == "npy" and keys:
+            raise BadCall("output .npy holds losses alone, without other columns")
+        if self.kind != "npy":
+            need_pyarrow(f"writing {path}")
+        self.path, self.keys, self.used, self.force = path, keys, used, force
+        self.several = len(inputs) > 1
+        self._refuse_existing()
+        folder, name = os.path.split(path)
+        self.temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
+        self.sink: _Sink | None = None
+        self.file: Any = None
+
+    def _refuse_existing(self) -> None:
+        if not self.force and os.path.lexists(self.path):
+            raise BadCall(f"output {self.path} exists (force replaces it)")
+
+    def choose_keys(self, names: Sequence[str]) -> list[str]:
+        """The columns to write, from those of the first file."""
+        if self.kind == "npy":
+            return []
+        if self.keys is None:
+            self.keys = [name for name in names if name not in self.used]
+        for name in self.keys:
+            if name in self._own():
+                raise BadCall(f"column {name!r} has the name of an output column: choose others with keys")
+            if name not in names:
+                raise BadCall(f"there is no column {name!r} to write" + did_you_mean(name, names))
+        return list(self.keys)
+
+    def _own(self) -> tuple[str, ...]:
+        return OWN if self.several or not self.keys else OWN[-1:]
+
+    def __enter__(self) -> Writer:
+        self.file = open(self.temporary, "xb")
+        return self
+
+    def write(self, block: Block, losses: Array) -> None:
+        """Add the rows of a block."""
+        columns: dict[str, Any] = {name: block.columns[name] for name in self.keys or ()}
+        if "row" in self._own() and self.kind != "npy":
+            import pyarrow as pa
+
+            columns["file"] = pa.repeat(pa.scalar(block.path), block.rows)
+            columns["row"] = np.arange(block.start, block.start + block.rows)
+        columns["loss"] = losses.astype(np.float64, copy=False)
+        if self.sink is None:
+            self.sink = (
+                _Npy(self.file) if self.kind == "npy" else _Arrow(self.temporary, str(self.kind), self.path)
+            )
+        try:
+            self.sink.write(columns)
+        except OSError as error:
+            raise _named(error, self.path) from error
+
+    def commit(self) -> None:
+        """Finish the file and give it its name, over an older one only with `force`."""
+        try:
+            if self.sink is not None:
+                self.sink.close()
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise _named(error, self.path) from error
+        self._refuse_existing()
+        os.replace(self.temporary, self.path)
+        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.sink = None
+        try:
+            self.file.close()
+        except OSError:
+            if kind is None:
+                raise
+        if os.path.exists(self.temporary):
+            os.unlink(self.temporary)
+
+
+def _named(error: OSError, path: str) -> OSError:
+    return OSError(error.errno, error.strerror, path) if error.errno else OSError(f"{path}: {error}")
+
+
+class _Npy:
+    """A vector of float64 whose length is known only at the end."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.rows = file, 0
+        self._header()
+        self.data = file.tell()
+
+    def _header(self) -> None:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (self.rows,)}
+        np.lib.format.write_array_header_1_0(self.file, header)  # with room for a longer shape
+
+    def write(self, columns: dict[str, Any]) -> None:
+        losses = columns["loss"].astype("<f8", copy=False)
+        self.file.write(memoryview(np.ascontiguousarray(losses)).cast("B"))
+        self.rows += len(losses)
+
+    def close(self) -> None:
+        self.file.seek(0)
+        self._header()
+        if self.file.tell() != self.data:
+            raise AssertionError("the header of the .npy file has grown")
+
+
+class _Arrow:
+    """A table in one of pyarrow's formats, with the types of the first block."""
+
+    def __init__(self, temporary: str, kind: str, path: str) -> None:
+        import pyarrow as pa
+
+        self.file, self.kind, self.path = pa.OSFile(temporary, "wb"), kind, path
+        self.schema: Any = None
+        self.writer: Any = None
+
+    def write(self, columns: dict[str, Any]) -> None:
+        import pyarrow as pa
+
+        arrays = {name: self._column(name, x) for name, x in columns.items()}
+        if self.schema is None:
+            self.schema = pa.schema([(name, a.type) for name, a in arrays.items()])
+            self._guard(None, lambda: self._open(pa))
+        cast = [self._guard(f.name, lambda f=f: arrays[f.name].cast(f.type)) for f in self.schema]
+        self._guard(None, lambda: self.writer.write(pa.record_batch(cast, schema=self.schema)))
+
+    def _column(self, name: str, x: Any) -> Any:
+        import pyarrow as pa
+
+        if not isinstance(x, np.ndarray) or x.dtype.isnative:
+            array = self._guard(name, lambda: pa.array(x) if isinstance(x, np.ndarray) else x)
+        else:
+            array = self._guard(name, lambda: pa.array(x.astype(x.dtype.newbyteorder("="))))
+        return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+    def _open(self, pa: Any) -> None:
+        if self.kind == "parquet":
+            import pyarrow.parquet as pq
+
+            self.writer = pq.ParquetWriter(self.file, self.schema, compression="zstd")
+        elif self.kind == "csv":
+            import pyarrow.csv as pacsv
+
+            self.writer = pacsv.CSVWriter(self.file, self.schema)
+        else:
+            self.writer = pa.ipc.new_file(self.file, self.schema)
+
+    def _guard(self, column: str | None, step: Callable[[], Any]) -> Any:
+        import pyarrow as pa
+
+        try:
+            return step()
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            what = (str(error).splitlines() or ["?"])[0]
+            raise BadData(f"cannot be written to {self.path}: {what}", column=column) from error
+
+    def close(self) -> None:
+        self.writer.close()
+        self.file.close()
