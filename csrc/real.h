@@ -6,6 +6,7 @@
 #ifndef LF_REAL_H
 #define LF_REAL_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@ typedef uint64_t ureal;
 enum { R_MANTISSA = 52, R_BIAS = 1023 };
 #define R_EPSILON  0x1p-52
 #define R_SMALLEST 0x1p-1022 /* the smallest normal number */
+#define R_LARGEST  DBL_MAX
 #else
 typedef float real;
 typedef int32_t ireal;
@@ -29,6 +31,7 @@ typedef uint32_t ureal;
 enum { R_MANTISSA = 23, R_BIAS = 127 };
 #define R_EPSILON    0x1p-23f
 #define R_SMALLEST   0x1p-126f
+#define R_LARGEST    FLT_MAX
 #endif
 
 #define R_INF ((real)INFINITY)

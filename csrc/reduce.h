@@ -3,7 +3,7 @@
 /* Sums are formed in LANES double lanes and then in a fixed tree: the same bits at any vector width. */
 enum { LANES = 32 };
 
-inline_ double lane_sum(double *lane)
+__attribute__((noinline)) static double lane_sum(double *lane)
 {
     for (int half = LANES / 2; half; half /= 2)
         for (int l = 0; l < half; l++) lane[l] += lane[l + half];
@@ -106,60 +106,146 @@ static void exact_block(size_t n, double *restrict x, lf_exact *sum)
     }
 }
 
-/* weight is NULL for 1. */
-static void block_moments(size_t n, const void *values, const double *weight, lf_moments *moments)
+/* --- Moments -------------------------------------------------------------------------------------------------- */
+
+/* The smallest and largest element, and the smallest magnitude but 0, as integers that order as the numbers do: a
+ * negative number has its other bits flipped.  NaN comes above infinity or below its negative. */
+typedef struct {
+    real low, high, tiny;
+} extremes;
+
+inline_ ireal order(ireal bits) { return bits ^ (ireal)((ureal)(bits >> (8 * sizeof(real) - 1)) >> 1); }
+
+inline_ void extend(ireal *low, ireal *high, ureal *tiny, real x)
 {
-    const real *restrict value = values;
-    double loss[BLOCK], square[BLOCK];
-    real low[LANES], high[LANES];
-    for (int l = 0; l < LANES; l++) low[l] = R_INF, high[l] = -R_INF;
-    ireal special = 0;
-    for (size_t i = 0; i < n; i++) special |= !(r_abs(value[i]) < R_INF);
+    const ireal bits = (ireal)r_int(x), at = order(bits);
+    const ureal magnitude = (ureal)bits * 2 - 1; /* of 0: the largest */
+    *low = at < *low ? at : *low;
+    *high = at > *high ? at : *high;
+    *tiny = magnitude < *tiny ? magnitude : *tiny;
+}
+
+static extremes block_extremes(size_t n, const real *restrict x)
+{
+    ireal low[LANES], high[LANES];
+    ureal tiny[LANES];
+    for (int l = 0; l < LANES; l++) low[l] = high[l] = order((ireal)r_int(x[0])), tiny[l] = (ureal)-1;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) {
-            low[l] = value[i + l] < low[l] ? value[i + l] : low[l];
-            high[l] = value[i + l] > high[l] ? value[i + l] : high[l];
-        }
-    for (int l = 0; i + l < n; l++) {
-        low[l] = value[i + l] < low[l] ? value[i + l] : low[l];
-        high[l] = value[i + l] > high[l] ? value[i + l] : high[l];
-    }
+        for (size_t l = 0; l < LANES; l++) extend(&low[l], &high[l], &tiny[l], x[i + l]);
+    for (; i < n; i++) extend(low, high, tiny, x[i]);
     for (int l = 1; l < LANES; l++) {
         low[0] = low[l] < low[0] ? low[l] : low[0];
         high[0] = high[l] > high[0] ? high[l] : high[0];
+        tiny[0] = tiny[l] < tiny[0] ? tiny[l] : tiny[0];
     }
-    moments->min = moments->count > moments->nan && moments->min < low[0] ? moments->min : (double)low[0];
-    moments->max = moments->count > moments->nan && moments->max > high[0] ? moments->max : (double)high[0];
-    moments->count += n;
+    return (extremes){r_bits((ureal)order(low[0])), r_bits((ureal)order(high[0])), r_bits((tiny[0] + 1) / 2)};
+}
 
-    for (i = 0; i < n; i++) {
+#if LF_BITS == 32
+/* The sums of a block of float32 losses and of their squares, in registers.
+ *
+ * Each lane is a number 1.5 2^k that x is added to, as in exact_block, and keeps the sum as it grows; x^2, exact in
+ * double, takes two such lanes.  What is left after one of x and two of x^2 is so small that plain addition is exact,
+ * if no magnitude (but 0) is below 2^-40 of the largest: then units and sums are less than 53 bits apart. */
+#ifdef __AVX512F__
+enum { WIDE = 16 };
+#else
+enum { WIDE = 8 };
+#endif
+
+static void fast_moments(size_t n, const float *restrict value, double bound, lf_moments *moments)
+{
+    const double big = extractor(bound), big1 = extractor(bound * bound), big2 = extractor(0x1p-42 * bound * bound);
+    double x1[WIDE], x2[WIDE], s1[WIDE], s2[WIDE], s3[WIDE];
+    for (int l = 0; l < WIDE; l++) x1[l] = big, s1[l] = big1, s2[l] = big2, x2[l] = s3[l] = 0;
+    size_t i = 0;
+    for (; i + WIDE <= n; i += WIDE)
+        for (int l = 0; l < WIDE; l++) {
+            const double x = (double)value[i + (size_t)l], square = x * x;
+            const double x_up = x1[l] + x, s_up = s1[l] + square, rest = square - (s_up - s1[l]), s_mid = s2[l] + rest;
+            x2[l] += x - (x_up - x1[l]);
+            s3[l] += rest - (s_mid - s2[l]);
+            x1[l] = x_up;
+            s1[l] = s_up;
+            s2[l] = s_mid;
+        }
+    double x_sum = 0, x_rest = 0, s_sum = 0, s_mid = 0, s_rest = 0;
+    for (int l = 0; l < WIDE; l++) {
+        x_sum += x1[l] - big;
+        x_rest += x2[l];
+        s_sum += s1[l] - big1;
+        s_mid += s2[l] - big2;
+        s_rest += s3[l];
+    }
+    lf_exact_add(&moments->loss, x_sum);
+    lf_exact_add(&moments->loss, x_rest);
+    lf_exact_add(&moments->square, s_sum);
+    lf_exact_add(&moments->square, s_mid);
+    lf_exact_add(&moments->square, s_rest);
+    for (; i < n; i++) {
+        lf_exact_add(&moments->loss, (double)value[i]);
+        lf_exact_add(&moments->square, (double)value[i] * (double)value[i]);
+    }
+}
+#endif
+
+/* Weighted losses, doubles, and whatever is not finite or spread too widely; weight is NULL for 1. */
+static void general_moments(size_t n, const real *restrict value, const double *weight, lf_moments *moments)
+{
+    double loss[BLOCK], square[BLOCK];
+    if (n == 0) return;
+    if (weight) {
+        memcpy(loss, weight, n * sizeof *loss);
+        exact_block(n, loss, &moments->weight);
+    }
+    for (size_t i = 0; i < n; i++) {
         const double x = (double)value[i], w = weight ? weight[i] : 1;
         loss[i] = w * x;
         square[i] = w * x * x;
     }
-    if (weight) {
-        double copy[BLOCK];
-        memcpy(copy, weight, n * sizeof *copy);
-        exact_block(n, copy, &moments->weight);
-    }
-    if (special)
-        for (i = 0; i < n; i++) {
+    if (!(largest(n, square) < INFINITY) || !(largest(n, loss) < INFINITY))
+        for (size_t i = 0; i < n; i++) {
+            if (fabs(loss[i]) < INFINITY && fabs(square[i]) < INFINITY) continue;
             if (value[i] != value[i])
                 moments->nan++;
             else if (value[i] == R_INF)
                 moments->positive_inf++;
             else if (value[i] == -R_INF)
                 moments->negative_inf++;
-            if (!(r_abs(value[i]) < R_INF)) loss[i] = square[i] = 0;
-        }
-    if (!(largest(n, square) < INFINITY))
-        for (i = 0; i < n; i++) {
-            if (fabs(loss[i]) < INFINITY && fabs(square[i]) < INFINITY) continue;
-            moments->overflow++;
-            loss[i] = fabs(loss[i]) < INFINITY ? loss[i] : copysign(0x1.fffffffffffffp1023, loss[i]);
+            else
+                moments->overflow++;
+            const int finite = r_abs(value[i]) < R_INF;
+            if (!(finite && fabs(loss[i]) < INFINITY)) loss[i] = finite ? copysign(DBL_MAX, loss[i]) : 0;
             square[i] = 0;
         }
     exact_block(n, loss, &moments->loss);
     exact_block(n, square, &moments->square);
+}
+
+static void block_moments(size_t n, const void *values, const double *weight, lf_moments *moments)
+{
+    const real *value = values;
+    const int first = moments->count == moments->nan;
+    extremes e = block_extremes(n, value);
+    const int finite = e.low >= -R_LARGEST && e.high <= R_LARGEST;
+#if LF_BITS == 32
+    const double bound = r_abs(e.low) > r_abs(e.high) ? r_abs(e.low) : r_abs(e.high);
+    if (!weight && finite && bound > 0 && e.tiny >= 0x1p-40 * bound)
+        fast_moments(n, value, bound, moments);
+    else
+#endif
+        general_moments(n, value, weight, moments);
+    if (!finite) { /* a NaN may be among the extremes */
+        e.low = R_INF, e.high = -R_INF;
+        for (size_t i = 0; i < n; i++) {
+            e.low = value[i] < e.low ? value[i] : e.low;
+            e.high = value[i] > e.high ? value[i] : e.high;
+        }
+    }
+    if (e.low <= e.high) {
+        moments->min = first || e.low < moments->min ? (double)e.low : moments->min;
+        moments->max = first || e.high > moments->max ? (double)e.high : moments->max;
+    }
+    moments->count += n;
 }

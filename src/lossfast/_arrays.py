@@ -1,4 +1,4 @@
-"""Validation: whatever the caller has becomes NumPy arrays that the core can read; nothing is copied that need not be."""
+"""Validation: whatever the caller has becomes NumPy arrays that the core can read, without needless copies."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _foreign(name: str, x: Any) -> Array:
             raise ValueError(f"{name}{position(first)} is masked, expected a number: fill or drop masked elements")
         return np.asarray(x.data)
     if getattr(x, "null_count", 0):
-        first = int(np.asarray(x.is_null()).argmax())
-        raise ValueError(f"{name}[{first}] is null, expected a number: fill or drop nulls first")
+        null = int(np.asarray(x.is_null()).argmax())
+        raise ValueError(f"{name}[{null}] is null, expected a number: fill or drop nulls first")
     try:
         array = np.asarray(x)
         if array.dtype == object and hasattr(x, "__dlpack__"):
@@ -74,7 +74,7 @@ def operands(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
             target = target[..., None]
         else:
             raise ValueError(
-                f"y_true has shape {target.shape} and y_pred {pred.shape}, expected equal shapes: they are not broadcast"
+                f"y_true has shape {target.shape} and y_pred {pred.shape}, expected equal shapes (nothing is broadcast)"
             )
     return target, pred
 
@@ -97,18 +97,19 @@ def result_array(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype[
         return np.empty(shape, dtype)
     if not isinstance(given, np.ndarray):
         raise TypeError(f"{name} is a {type(given).__name__}, expected a NumPy array or None")
-    if given.dtype.name not in FLOATS or not given.dtype.isnative:
+    if (
+        not ((given.dtype.kind == "f" and given.dtype.itemsize <= 8) or is_bfloat16(given.dtype))
+        or not given.dtype.isnative
+    ):
         raise TypeError(f"{name} has dtype {given.dtype}, expected one of {', '.join(FLOATS)}")
     if given.shape != shape:
         raise ValueError(f"{name} has shape {given.shape}, expected {shape}")
     if not given.flags.writeable:
         raise ValueError(f"{name} is read-only, expected an array that can be written to")
-    if any(n > 1 and s == 0 for n, s in zip(given.shape, given.strides, strict=True)):
+    if not given.flags.forc and any(n > 1 and s == 0 for n, s in zip(given.shape, given.strides, strict=True)):
         raise ValueError(f"{name} has elements that share memory, expected an ordinary array")
     for other, array in reads.items():
-        if _same_array(given, array):
-            continue
-        if _share(given, array):
+        if np.may_share_memory(given, array) and not _same_array(given, array) and _share(given, array):
             raise ValueError(f"{name} overlaps {other}, expected memory of its own or exactly that array")
     return given
 
@@ -132,9 +133,7 @@ def _same_array(a: Array, b: Array) -> bool:
 
 
 def _share(a: Array, b: Array) -> bool:
-    if not np.may_share_memory(a, b):
-        return False
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except (np.exceptions.TooHardError, OverflowError):
         return True

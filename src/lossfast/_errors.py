@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 EXACT_BITS = 1088  # exact sums are integers in units of 2**-EXACT_BITS
 
 

@@ -81,7 +81,9 @@ def choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}")
     if value not in known:
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}" + did_you_mean(value, known))
+        raise ValueError(
+            f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}" + did_you_mean(value, known)
+        )
 
 
 def _bind(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -205,7 +207,7 @@ def _evaluate(
         if reduction == "none":
             answer.append(results["value"])
         elif reduction == "sample":
-            value = np.where(nothing, blank, rows).astype(np.float32 if call.single else np.float64)
+            value: Array = np.where(nothing, blank, np.asarray(rows)).astype(np.float32 if call.single else np.float64)
             given = _slot(out, want, "value")
             if given is not None:
                 _arrays.result_array("out", given, value.shape, value.dtype, {})[...] = value
@@ -234,9 +236,7 @@ def _normalised_rows(weight: Array | None, shape: tuple[int, ...]) -> tuple[Arra
     if weight is None:
         return np.full((1,) * len(shape), 1.0 / length if length else 0.0), np.full(shape[0], length == 0)
     axes = tuple(range(1, len(shape)))
-    sums = weight.sum(axis=axes, keepdims=True, dtype=np.float64) * (
-        length / max(1, int(np.prod(weight.shape[1:])))
-    )
+    sums = weight.sum(axis=axes, keepdims=True, dtype=np.float64) * (length / max(1, int(np.prod(weight.shape[1:]))))
     sums = np.broadcast_to(sums, (shape[0],) + (1,) * len(axes))
     with np.errstate(divide="ignore", invalid="ignore"):
         normalised = np.where(sums > 0, weight / sums, 0.0)
@@ -272,7 +272,11 @@ def _results(
         if derivative.name not in _arrays.FLOATS:
             raise TypeError(f"grad_dtype is {derivative}, expected one of {', '.join(_arrays.FLOATS)}")
     results = {}
-    for key, bit, dtype in (("value", VALUE, compute), ("grad", GRAD, derivative), ("hess", HESS, derivative)):
+    for key, bit, dtype in (
+        ("value", VALUE, compute),
+        ("grad", GRAD, derivative),
+        ("hess", HESS, derivative),
+    ):
         if not want & bit:
             continue
         given = _slot(out, want, key)
@@ -297,6 +301,7 @@ def _make_boosting(hess: Array, kind: str, weight: Array | None, scale: float) -
 
 def _explanation(declaration: Declaration, error: DomainError, call: Call, sample_weight: Any) -> str:
     """The sentence for an element outside the domain."""
+    array: Array | None
     if error.operand == "weight":
         w = _arrays.weights(sample_weight, call.pred.shape)
         name, array, index = "sample_weight", w, np.unravel_index(error.index, w.shape)

@@ -106,7 +106,9 @@ class Param:
             return bool(value)
         if self.kind is str:
             if value not in self.choices:
-                raise ValueError(f"{name} is {value!r}, expected {self.range()}" + did_you_mean(str(value), self.choices))
+                raise ValueError(
+                    f"{name} is {value!r}, expected {self.range()}" + did_you_mean(str(value), self.choices)
+                )
             return str(value)
         array = np.asarray(value)
         if array.ndim and self.array:  # its elements are checked where they are used, with those of y_true
@@ -197,7 +199,18 @@ class Declaration:
                 yield {**defaults, **(v if isinstance(v, dict) else {k: v})}
 
 
-KEYWORDS = ("y_true", "y_pred", "sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty", "check", "hess")
+KEYWORDS = (
+    "y_true",
+    "y_pred",
+    "sample_weight",
+    "reduction",
+    "out",
+    "grad_dtype",
+    "n_threads",
+    "empty",
+    "check",
+    "hess",
+)
 
 if _core is not None:
     _Base: Any = _core.Pointwise
@@ -273,7 +286,9 @@ class Loss(_Base):  # type: ignore[misc]
         params = self.__dict__.get("_params", {})
         if name in params:
             return params[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}" + did_you_mean(name, [*params, *dir(type(self))]))
+        raise AttributeError(
+            f"{type(self).__name__} has no attribute {name!r}" + did_you_mean(name, [*params, *dir(type(self))])
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: make a new one with other parameters")
@@ -287,7 +302,7 @@ class Loss(_Base):  # type: ignore[misc]
         return tuple((k, _shown(v) if isinstance(v, np.ndarray) else v) for k, v in self._params.items())
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._key() == other._key()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self._key()))
@@ -344,7 +359,7 @@ def pointwise(
             params=params,
             class_name=class_name,
             names=names,
-            aliases=aliases if isinstance(aliases, Mapping) else dict.fromkeys(aliases, {}),
+            aliases=aliases if isinstance(aliases, Mapping) else {alias: {} for alias in aliases},
             formula=formula,
             activation=activation,
             target=_constant(target),

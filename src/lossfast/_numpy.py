@@ -71,7 +71,11 @@ class NumpyKernel:
         w = 1.0 if weight is None else _double(weight)
         with np.errstate(all="ignore"):
             weighted = np.asarray(w * jet.value)
-            for out, result in ((value, weighted), (grad, scale * w * jet.grad), (hess, scale * w * jet.hess)):
+            for out, result in (
+                (value, weighted),
+                (grad, scale * w * jet.grad),
+                (hess, scale * w * jet.hess),
+            ):
                 if out is not None:
                     out[...] = np.asarray(result).astype(out.dtype)
             if row_sums is not None and row:

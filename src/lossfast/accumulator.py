@@ -21,19 +21,11 @@ class Summary(NamedTuple):
     mean: float
     sum: float
     weight: float
-    count: int
+    count: int  # type: ignore[assignment]
     min: float
     max: float
     std: float
     nonfinite: int
-
-
-def _rounded(total: int) -> float:
-    """An exact sum as the nearest float."""
-    try:
-        return total / (1 << EXACT_BITS)
-    except OverflowError:
-        return math.copysign(math.inf, total)
 
 
 class Accumulator:

@@ -85,10 +85,11 @@ def get(loss: str | Mapping[str, Any] | type[Loss] | Loss, **params: Any) -> Los
         if not isinstance(loss.get("class_name"), str) or not isinstance(loss.get("config", {}), Mapping):
             raise ValueError(f"loss is {dict(loss)!r}, expected {{'class_name': ..., 'config': {{...}}}}")
         return get(loss["class_name"], **{**loss.get("config", {}), **params})
-    if isinstance(loss, Loss):
-        return type(loss)(**{**loss.get_params(), **params}) if params else loss
     if isinstance(loss, type) and issubclass(loss, Loss):
         return loss(**params)
+    if isinstance(loss, Loss):
+        found: Any = loss
+        return type(found)(**{**found.get_params(), **params}) if params else found  # type: ignore[no-any-return]
     if not isinstance(loss, str):
         raise TypeError(f"loss is {loss!r}, expected a name, a configuration, a loss or its class")
     if _plain(loss) not in INDEX:
@@ -179,23 +180,124 @@ class Recommendation:
         return "\n".join(lines)
 
 
-_ROWS = """
-regression, roughly Gaussian noise | real | mse | the value | gaussian_nll if the noise varies | mape with zeros | normal least squares
-regression, outliers | real | huber | the value | log_cosh, pseudo_huber (smooth Hessian), mae | mse | robust heavy tails
-regression, an interval or a percentile | real | quantile | the value | | | pinball median prediction interval
-regression, relative errors | positive | msle | the value | mape, gamma | mape with zeros | percentage growth orders of magnitude
-counts, rates | integers of at least 0 | poisson (log_input=True) | the log-rate | tweedie, gamma (positive amounts) | mse | events frequency
-positive amounts, many of them zero | at least 0 | tweedie | the log-mean | gamma without zeros, poisson | mse | insurance claims rain skewed
-two classes | 0, 1 or between | binary_crossentropy | logits (from_logits=True) | hinge (margin), binary_focal_crossentropy (rare class) | clipped probabilities | binary classification
-two classes, rare positives | 0 or 1 | binary_crossentropy with pos_weight | logits (from_logits=True) | binary_focal_crossentropy with gamma=2 | plain accuracy | imbalanced unbalanced class imbalance fraud
-two classes, noisy labels | 0 or 1 | binary_crossentropy with label_smoothing | logits (from_logits=True) | modified_huber | exponential | mislabelled wrong
-many labels at once | (N, K) of 0 or 1 | binary_crossentropy | logits (from_logits=True) | binary_focal_crossentropy | softmax losses | multilabel tagging
-linear support vector machine | -1 or 1, 0 or 1 | hinge | the score | squared_hinge, modified_huber | | svm margin
-quality of predicted probabilities | 0 or 1 | brier | probabilities | binary_crossentropy | | calibration forecast
-boosting weak learners | 0 or 1 | exponential | the score | binary_crossentropy | exponential with noisy labels | adaboost
-"""
-TABLE = tuple(
-    Recommendation(*(cell.strip() for cell in row.split("|"))) for row in _ROWS.strip().splitlines()
+TABLE = (
+    Recommendation(
+        problem="regression, roughly Gaussian noise",
+        target="real",
+        first_choice="mse",
+        prediction="the value",
+        alternatives="gaussian_nll if the noise varies",
+        avoid="mape with zeros",
+        words="normal least squares",
+    ),
+    Recommendation(
+        problem="regression, outliers",
+        target="real",
+        first_choice="huber",
+        prediction="the value",
+        alternatives="log_cosh, pseudo_huber (smooth Hessian), mae",
+        avoid="mse",
+        words="robust heavy tails",
+    ),
+    Recommendation(
+        problem="regression, an interval or a percentile",
+        target="real",
+        first_choice="quantile",
+        prediction="the value",
+        alternatives="",
+        avoid="",
+        words="pinball median prediction interval",
+    ),
+    Recommendation(
+        problem="regression, relative errors",
+        target="positive",
+        first_choice="msle",
+        prediction="the value",
+        alternatives="mape, gamma",
+        avoid="mape with zeros",
+        words="percentage growth orders of magnitude",
+    ),
+    Recommendation(
+        problem="counts, rates",
+        target="integers of at least 0",
+        first_choice="poisson (log_input=True)",
+        prediction="the log-rate",
+        alternatives="tweedie, gamma (positive amounts)",
+        avoid="mse",
+        words="events frequency",
+    ),
+    Recommendation(
+        problem="positive amounts, many of them zero",
+        target="at least 0",
+        first_choice="tweedie",
+        prediction="the log-mean",
+        alternatives="gamma without zeros, poisson",
+        avoid="mse",
+        words="insurance claims rain skewed",
+    ),
+    Recommendation(
+        problem="two classes",
+        target="0, 1 or between",
+        first_choice="binary_crossentropy",
+        prediction="logits (from_logits=True)",
+        alternatives="hinge (margin), binary_focal_crossentropy (rare class)",
+        avoid="clipped probabilities",
+        words="binary classification",
+    ),
+    Recommendation(
+        problem="two classes, rare positives",
+        target="0 or 1",
+        first_choice="binary_crossentropy with pos_weight",
+        prediction="logits (from_logits=True)",
+        alternatives="binary_focal_crossentropy with gamma=2",
+        avoid="plain accuracy",
+        words="imbalanced unbalanced class imbalance fraud",
+    ),
+    Recommendation(
+        problem="two classes, noisy labels",
+        target="0 or 1",
+        first_choice="binary_crossentropy with label_smoothing",
+        prediction="logits (from_logits=True)",
+        alternatives="modified_huber",
+        avoid="exponential",
+        words="mislabelled wrong",
+    ),
+    Recommendation(
+        problem="many labels at once",
+        target="(N, K) of 0 or 1",
+        first_choice="binary_crossentropy",
+        prediction="logits (from_logits=True)",
+        alternatives="binary_focal_crossentropy",
+        avoid="softmax losses",
+        words="multilabel tagging",
+    ),
+    Recommendation(
+        problem="linear support vector machine",
+        target="-1 or 1, 0 or 1",
+        first_choice="hinge",
+        prediction="the score",
+        alternatives="squared_hinge, modified_huber",
+        avoid="",
+        words="svm margin",
+    ),
+    Recommendation(
+        problem="quality of predicted probabilities",
+        target="0 or 1",
+        first_choice="brier",
+        prediction="probabilities",
+        alternatives="binary_crossentropy",
+        avoid="",
+        words="calibration forecast",
+    ),
+    Recommendation(
+        problem="boosting weak learners",
+        target="0 or 1",
+        first_choice="exponential",
+        prediction="the score",
+        alternatives="binary_crossentropy",
+        avoid="exponential with noisy labels",
+        words="adaboost",
+    ),
 )
 
 

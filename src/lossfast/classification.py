@@ -40,7 +40,9 @@ def _times(weight, x):
 
 
 _SMOOTHING = fraction(0.0, "s: targets become ``y_true (1 - s) + s / 2``, as in Keras.", tests=(0.1, 1.0))
-_FROM_LOGITS = flag("Whether `y_pred` are logits (recommended: no logarithm of a rounded probability) or probabilities.")
+_FROM_LOGITS = flag(
+    "Whether `y_pred` are logits (recommended: no logarithm of a rounded probability) or probabilities."
+)
 
 _EPS = smallest_step(
     "Probabilities are kept within ``[eps, 1 - eps]``; by default the machine epsilon of the arithmetic.  The gradient "
@@ -71,7 +73,10 @@ def _bce_kernel(from_logits, label_smoothing, pos_weight, eps):
     from_logits=_FROM_LOGITS,
     label_smoothing=_SMOOTHING,
     pos_weight=nonnegative(
-        1.0, "Weight of the positive class: a number, or an array that broadcasts to `y_pred`.", array=True, tests=(0.0, 3.0)
+        1.0,
+        "Weight of the positive class: a number, or an array that broadcasts to `y_pred`.",
+        array=True,
+        tests=(0.0, 3.0),
     ),
     eps=_EPS,
     target=UNIT,
@@ -128,8 +133,15 @@ def _focal_kernel(gamma, alpha, from_logits, label_smoothing, eps):
     gamma=nonnegative(
         2.0,
         "Exponent of the focusing factor; 0 makes it binary cross-entropy.",
-        tests=(0.0, 0.5, 1.0, 3.5, {"gamma": 2.0, "from_logits": True}, {"gamma": 0.3, "from_logits": True},
-               {"gamma": 5.0, "from_logits": True, "alpha": 0.25, "label_smoothing": 0.2}),
+        tests=(
+            0.0,
+            0.5,
+            1.0,
+            3.5,
+            {"gamma": 2.0, "from_logits": True},
+            {"gamma": 0.3, "from_logits": True},
+            {"gamma": 5.0, "from_logits": True, "alpha": 0.25, "label_smoothing": 0.2},
+        ),
     ),
     alpha=fraction(
         None,
@@ -153,7 +165,7 @@ def binary_focal_crossentropy(y_true, y_pred, gamma, alpha, from_logits, label_s
 
     Notes
     -----
-    Value, gradient and Hessian are finite for every ``gamma >= 0`` and every finite logit.  The Hessian may be negative.
+    Value, gradient and Hessian are finite for every ``gamma >= 0`` and finite logit.  The Hessian may be negative.
 
     References
     ----------
@@ -186,9 +198,7 @@ def binary_focal_crossentropy(y_true, y_pred, gamma, alpha, from_logits, label_s
     return Jet(
         value=balance * power * c,
         grad=balance * power * (gamma * slope * c + dc),
-        hess=balance
-        * power
-        * (gamma * ((gamma - 1) * slope**2 + curvature) * c + 2 * gamma * slope * dc + ddc),
+        hess=balance * power * (gamma * ((gamma - 1) * slope**2 + curvature) * c + 2 * gamma * slope * dc + ddc),
     )
 
 
@@ -280,12 +290,15 @@ def modified_huber(y_true, y_pred):
     y = _signed(y_true)
     m = y * y_pred
     c, tail = np.maximum(0, 1 - m), m < -1
-    return Jet(
-        np.where(tail, -4 * m, c**2), y * np.where(tail, -4.0, -2 * c), np.where(~tail & (m <= 1), 2.0, 0.0)
-    )
+    return Jet(np.where(tail, -4 * m, c**2), y * np.where(tail, -4.0, -2 * c), np.where(~tail & (m <= 1), 2.0, 0.0))
 
 
-@pointwise("Exponential", formula="y_true exp(-y_pred) + (1 - y_true) exp(y_pred)", aliases=("exponential_loss",), target=UNIT)
+@pointwise(
+    "Exponential",
+    formula="y_true exp(-y_pred) + (1 - y_true) exp(y_pred)",
+    aliases=("exponential_loss",),
+    target=UNIT,
+)
 def exponential(y_true, y_pred):
     """Exponential loss of a score, as AdaBoost minimises it, for labels 0 and 1.
 

@@ -200,9 +200,7 @@ def log_cosh(y_true, y_pred):
     formula="quantile d if d >= 0 else (quantile - 1) d,  d = y_true - y_pred",
     names=("pinball",),
     aliases=("pinball_loss", "mean_pinball_loss", "quantile_loss", "reg:quantileerror"),
-    quantile=Param(
-        0.5, "The quantile to predict.", low=0.0, high=1.0, open_low=True, open_high=True, tests=(0.1, 0.9)
-    ),
+    quantile=Param(0.5, "The quantile to predict.", low=0.0, high=1.0, open_low=True, open_high=True, tests=(0.1, 0.9)),
     kinks=lambda quantile: (0.0,),
     boosting="one",
 )
@@ -281,7 +279,11 @@ def _poisson_kernel(log_input, eps):
 @pointwise(
     "Poisson",
     formula="y_pred - y_true log(y_pred + eps), or exp(y_pred) - y_true y_pred with log_input=True",
-    aliases={"poisson_nll_loss": {"log_input": True}, "PoissonNLLLoss": {"log_input": True}, "count:poisson": {"log_input": True}},
+    aliases={
+        "poisson_nll_loss": {"log_input": True},
+        "PoissonNLLLoss": {"log_input": True},
+        "count:poisson": {"log_input": True},
+    },
     activation="exp",
     log_input=flag("Whether `y_pred` is the logarithm of the rate (recommended) or the rate."),
     eps=smallest_step("Added to the rate; by default the machine epsilon of the arithmetic.  Unused with log_input."),
@@ -405,7 +407,12 @@ def _gaussian_kernel(var, eps, full, wrt):
     "GaussianNLL",
     formula="(log(v) + (y_pred - y_true)**2 / v) / 2,  v = max(var, eps)",
     aliases=("gaussian_nll_loss", "GaussianNLLLoss"),
-    var=nonnegative(1.0, "The predicted variance: a number, or an array that broadcasts to `y_pred`.", array=True, tests=(0.0, 4.0)),
+    var=nonnegative(
+        1.0,
+        "The predicted variance: a number, or an array that broadcasts to `y_pred`.",
+        array=True,
+        tests=(0.0, 4.0),
+    ),
     eps=positive(1e-6, "Floor of the variance."),
     full=flag("Whether to add the constant ``log(2 pi) / 2``."),
     wrt=Param(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lossfast._arrays import Array
 from lossfast.score.errors import BadData
-from lossfast.score.readers import GROUPABLE, Columns, Source
+from lossfast.score.readers import GROUPABLE, Columns, Source, time_key
 
 CSV_BLOCK = 8 << 20  # bytes
 CSV_NULLS = ["", "NA", "N/A", "#N/A", "NULL", "null", "None"]  # without "nan": that is a float
@@ -46,16 +46,24 @@ def numbers(column: Any, path: str, start: int, name: str) -> Array:
     """A pyarrow array as a NumPy array: without a copy, but for bools, decimals and dictionaries."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    kind = column.type
-    if pa.types.is_decimal(kind):
+    t, kind = pa.types, column.type
+    if t.is_decimal(kind):
         column = column.cast(pa.float64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        if not (pa.types.is_null(kind) and len(column)):  # a null is told of with its row
-            raise BadData(f"holds {kind}, expected bool, integer or float", path, column=name)
+    elif not (t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind)):
+        raise BadData(f"holds {kind}, expected bool, integer or float", path, column=name)
+    if t.is_null(kind):
+        column = column.cast(pa.float64())
     if column.null_count:
-        row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        row = start + pc.index(column.is_null(), True).as_py()
         raise BadData("is null, expected a number: fill or drop nulls first", path, row, name)
-    return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    if t.is_boolean(kind):
+        return _shared(column.cast(pa.uint8())).view(np.bool_)
+    return _shared(column)
+
+
+def _shared(column: Any) -> Array:
+    """The memory of an array without nulls: `to_numpy` would import pandas, where it is installed."""
+    return np.from_dlpack(column)
 
 
 def _resized(batches: Iterable[Any], schema: Any, wanted: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -123,7 +131,11 @@ def open_ipc(path: str, threads: int) -> Source:
             batches = (source.get_batch(i) for i in range(source.num_record_batches)) if is_file else source
             yield from _resized(map(_validated, batches), schema, wanted, rows)
 
-    return Source(path, schema.names, None, read, lambda: [s.close() for s in opened] and None)
+    def close() -> None:
+        for source in opened:
+            source.close()
+
+    return Source(path, schema.names, None, read, close)
 
 
 def _validated(batch: Any) -> Any:
@@ -132,7 +144,7 @@ def _validated(batch: Any) -> Any:
 
 
 def open_csv(path: str, threads: int) -> Source:
-    """With a header.  Numbers are read as float64 or bool; the first rows decide the types of other columns."""
+    """With a header.  Numbers become float64 or bool; the first rows decide the types of other columns."""
     parse = pacsv.ParseOptions(newlines_in_values=True)
 
     def reader(parallel: bool, **convert: Any) -> Any:
@@ -143,7 +155,7 @@ def open_csv(path: str, threads: int) -> Source:
     with open(path, "rb") as raw:
         if not raw.read(1):
             raise BadData("is empty, expected a header", path)
-    with reading(path, "CSV"), reader(False) as first:
+    with reading(path, "CSV"), _located(path, []), reader(False) as first:
         schema = first.schema
 
     def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -157,31 +169,31 @@ def open_csv(path: str, threads: int) -> Source:
             elif pa.types.is_null(kind):
                 types[name] = pa.string()
         convert = {"include_columns": wanted, "column_types": types}
-        try:
-            with reader(threads > 1, **convert) as batches:
-                yield from _resized(batches, pa.schema(list(types.items())), wanted, rows)
-        except pa.ArrowInvalid as error:
-            raise _located(error, path, schema.names, lambda: reader(False, **convert)) from error
-
-    def guarded(*args: Any) -> Iterator[Columns]:
         with reading(path, "CSV"):
-            yield from read(*args)
+            try:
+                with reader(threads > 1, **convert) as batches:
+                    yield from _resized(batches, pa.schema(list(types.items())), wanted, rows)
+            except pa.ArrowInvalid:
+                with _located(path, schema.names), reader(False, **convert) as batches:
+                    for _ in batches:  # once more to the same error: only one thread knows the row
+                        pass
+                raise
 
-    return Source(path, schema.names, None, guarded, lambda: None)
+    return Source(path, schema.names, None, read, lambda: None)
 
 
-def _located(error: Exception, path: str, names: list[str], again: Callable[[], Any]) -> BadData:
-    """The same error with its row, which pyarrow knows only where one thread reads from the start."""
+@contextmanager
+def _located(path: str, names: list[str]) -> Iterator[None]:
+    """Turn what one thread finds wrong in CSV into BadData with row and column."""
     try:
-        with again() as batches:
-            for _ in batches:
-                pass
-    except pa.ArrowInvalid as second:
-        error = second
-    text = _sentence(error)
-    found = re.match(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?(?:Row #(\d+): )?(.*)", text)
-    column, row, what = found.groups() if found else (None, None, text)
-    return BadData(what, path, int(row) - 2 if row else None, names[int(column)] if column else None)
+        yield
+    except pa.ArrowInvalid as error:
+        found = re.match(r"(?:In CSV column #(\d+)|CSV parse error): Row #(\d+): (.*)", _sentence(error))
+        if not found:
+            raise
+        column, row, what = found.groups()
+        # pyarrow counts rows from 1, and the header is one
+        raise BadData(what, path, int(row) - 2, names[int(column)] if column else None) from error
 
 
 OPEN = {"parquet": open_parquet, "ipc": open_ipc, "csv": open_csv}
@@ -199,8 +211,10 @@ def factorised(column: Any, path: str, name: str) -> tuple[Array, list[Any]]:
         column = pc.dictionary_encode(column, null_encoding="encode")
     groups = column.dictionary if integral else column.dictionary.cast(pa.string())
     keys = groups.to_pylist()
+    if t.is_timestamp(kind):
+        keys = [None if key is None else time_key(key) for key in keys]
     codes = column.indices
     if codes.null_count:
         codes = codes.fill_null(len(keys)) if len(keys) < 128 else codes.cast(pa.int64()).fill_null(len(keys))
         keys.append(None)
-    return codes.to_numpy(zero_copy_only=False), keys
+    return _shared(codes), keys

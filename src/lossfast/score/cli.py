@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -15,11 +17,12 @@ import lossfast
 from lossfast._errors import did_you_mean
 from lossfast.score.errors import BadCall, BadData, MissingExtra
 
-OK, USAGE, BAD_DATA, SYSTEM, INTERRUPTED = 0, 2, 3, 4, 130
+OK, INTERNAL, USAGE, BAD_DATA, SYSTEM, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 EXIT_CODES = """\
 exit codes:
   0    done
+  1    an error of this program: please report it
   2    usage: unknown option, loss, parameter, column or format, or an output that exists
   3    bad data: a damaged file, a null, a value outside the loss's domain
   4    the system: a file that cannot be read or written, no space, no memory
@@ -199,9 +202,7 @@ def _info(args: argparse.Namespace) -> int:
 
 def _recommend(args: argparse.Namespace) -> int:
     found = lossfast.recommend(" ".join(args.words))
-    print(
-        "\n".join(map(str, found)) if found else "nothing found: lossfast recommend, without words, lists all"
-    )
+    print("\n".join(map(str, found)) if found else "nothing found: lossfast recommend, without words, lists all")
     return OK
 
 
@@ -210,6 +211,8 @@ COMMANDS = {"score": _score, "losses": _losses, "info": _info, "recommend": _rec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; it never raises but for --help and --version, which exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and groups may be any bytes
     try:
         with _terminated_like_interrupted():
             args = _parsed(sys.argv[1:] if argv is None else argv)
@@ -220,18 +223,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("lossfast: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has read enough; Python's own flush at exit would complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read has read enough
         return OK
     except (BadCall, MissingExtra) as error:
         return _failed(_in_options(str(error)), USAGE)
     except BadData as error:
         return _failed(_in_options(str(error)), BAD_DATA)
     except OSError as error:
+        _discard_output()
         path = f"{error.filename}: " if error.filename else ""
         return _failed(path + (error.strerror or str(error)), SYSTEM)
     except MemoryError as error:
         return _failed(f"not enough memory (a smaller --batch-rows needs less): {error}".rstrip(": "), SYSTEM)
+    except Exception as error:
+        return _internal(error)
 
 
 @contextmanager
@@ -246,6 +251,21 @@ def _terminated_like_interrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _internal(error: Exception) -> int:
+    """A bug of this program, with where it is."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    return _failed(f"internal: {type(error).__name__} at {where}: {error}", INTERNAL)
+
+
+def _discard_output() -> None:
+    """Drop what cannot be printed: Python's own flush at exit would complain once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(message: str, code: int) -> int:

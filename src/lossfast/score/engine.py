@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import numpy as np
-
-from lossfast._arrays import Array
 from lossfast._errors import did_you_mean
 from lossfast._loss import Loss
 from lossfast.accumulator import Accumulator
 from lossfast.catalogue import get
 from lossfast.runtime import get_num_threads
-from lossfast.score.errors import BadCall, BadData
+from lossfast.score.errors import BadCall
+from lossfast.score.part import Job, Part
 from lossfast.score.readers import Block, find_files, load_readers, open_source
 from lossfast.score.report import Columns, Group, Report, WorstRow
 from lossfast.score.writer import Writer
@@ -29,18 +25,7 @@ from lossfast.score.writer import Writer
 BATCH_ROWS = 1 << 20
 MOST_THREADS = 8  # by default: more only wait for the reader, and each holds a block
 
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
 Progress = Callable[[int, float], None]
-
-
-class _Part(NamedTuple):
-    """What is known of one block."""
-
-    block: Block
-    total: Accumulator
-    groups: dict[Any, Accumulator]
-    worst: list[WorstRow]
-    losses: Array | None
 
 
 def score_files(
@@ -120,7 +105,7 @@ def score_files(
     writer = Writer(os.fspath(out), files, keys, columns.used(), force) if out is not None else None
 
     began = time.perf_counter()  # after imports, which would make small files look slow
-    job = _Job(found, columns, worst, writer is not None)
+    job = Job(found, columns, worst, writer is not None)
     merged = _Merged(found, dict.fromkeys(files, 0), worst)
     size = max(1, sum(map(os.path.getsize, files)))
     position = 0.0
@@ -132,7 +117,7 @@ def score_files(
             source, own = open_source(path, threads), os.path.getsize(path)
             others = [by] if by is not None else []
             if writer is not None:
-                others += writer.choose_keys(source.names)
+                others += writer.choose_keys(path, source.names)
             for block in source.blocks(columns.numbers(), others, batch_rows):
                 if source.rows:
                     position = (finished + own * (block.start + block.rows) / source.rows) / size
@@ -144,7 +129,7 @@ def score_files(
         writer or nullcontext(),
         closing(blocks()) as stream,
         ThreadPoolExecutor(threads, "lossfast-score") as pool,
-        closing(_in_order(pool, job.part, stream, threads + 1)) as parts,
+        closing(_in_order(pool, job, stream, threads + 1)) as parts,
     ):
         for part in parts:
             merged.take(part)
@@ -172,23 +157,21 @@ def _loss(loss: Any, param_columns: Mapping[str, str]) -> Loss:
     return found
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[_In], _Out], items: Iterator[_In], ahead: int
-) -> Generator[_Out, None, None]:
-    """The results of work in order, a few computed ahead; an error is that of the first item that has one."""
-    pending: deque[Future[_Out]] = deque()
+def _in_order(pool: ThreadPoolExecutor, job: Job, blocks: Iterator[Block], ahead: int) -> Generator[Part, None, None]:
+    """What is computed of blocks, in order, a few ahead; an error is that of the first block with one."""
+    pending: deque[Future[Part]] = deque()
     failure: Exception | None = None
     try:
         while True:
             try:
-                item = next(items)
+                block = next(blocks)
             except StopIteration:
                 break
             except Exception as error:
                 failure = error
                 break
-            pending.append(pool.submit(work, item))
-            del item  # its memory is free as soon as it is done with
+            pending.append(pool.submit(job.part, block))
+            del block  # its memory is free as soon as it is done with
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
@@ -200,106 +183,6 @@ def _in_order(
             future.cancel()
 
 
-@dataclass
-class _Job:
-    """What is computed of each block, by any thread."""
-
-    loss: Loss
-    columns: Columns
-    worst: int
-    per_row: bool
-    floor: float | None = None  # a block whose losses are all below it has none of the worst
-
-    def part(self, block: Block) -> _Part:
-        names = self.columns
-        target, pred = block.numbers(names.target), block.numbers(names.pred)
-        weight = block.numbers(names.weight) if names.weight is not None else None
-        params = {k: block.numbers(v) for k, v in names.params.items()}
-        total = self.loss.accumulator()
-        try:
-            total.update(target, pred, sample_weight=weight, n_threads=1, **params)
-        except ValueError as error:
-            raise self._explained(str(error), block) from error
-        losses = None
-        if self.per_row or (self.worst and self._may_have_worst(total)):
-            losses = self.loss(target, pred, reduction="none", n_threads=1, check=False, **params)
-        rows = []
-        for i in worst_positions(losses, self.worst).tolist() if losses is not None else []:
-            own = None if weight is None else weight[i].item()
-            rows.append(
-                WorstRow(block.path, block.start + i, target[i].item(), pred[i].item(), float(losses[i]), own)
-            )
-        groups = {} if names.by is None else self._groups(block, names.by, target, pred, weight, params)
-        return _Part(block, total, groups, rows, losses if self.per_row else None)
-
-    def _may_have_worst(self, total: Accumulator) -> bool:
-        seen = total.result()
-        return self.floor is None or seen.nonfinite > 0 or seen.max >= self.floor
-
-    def _groups(
-        self,
-        block: Block,
-        by: str,
-        target: Array,
-        pred: Array,
-        weight: Array | None,
-        params: dict[str, Array],
-    ) -> dict[Any, Accumulator]:
-        column = block.columns[by]
-        if isinstance(column, np.ndarray):
-            from lossfast.score.numpy_files import factorised
-        else:
-            from lossfast.score.arrow_files import factorised
-        codes, keys = factorised(column, block.path, by)
-        if len(keys) <= 1 << 16:
-            codes = codes.astype(np.uint16)  # NumPy sorts these by radix
-        order = np.argsort(codes, kind="stable")
-        bounds = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(keys))))).tolist()
-        target, pred = target[order], pred[order]
-        weight = None if weight is None else weight[order]
-        params = {k: v[order] for k, v in params.items()}
-        found: dict[Any, Accumulator] = {}
-        for key, a, b in zip(keys, bounds[:-1], bounds[1:], strict=True):
-            if a == b:
-                continue
-            if key not in found:
-                found[key] = self.loss.accumulator()
-            own = {k: v[a:b] for k, v in params.items()}
-            w = None if weight is None else weight[a:b]
-            found[key].update(target[a:b], pred[a:b], sample_weight=w, n_threads=1, check=False, **own)
-        return found
-
-    def _explained(self, message: str, block: Block) -> BadData:
-        """The accumulator's sentence with file, row and column in place of argument and position."""
-        found = re.match(r"(\w+)\[(\d+)\] (is .*)", message, re.DOTALL)
-        names = self.columns
-        columns = {
-            "y_true": names.target,
-            "y_pred": names.pred,
-            "sample_weight": names.weight,
-            **names.params,
-        }
-        if not found:
-            return BadData(message, block.path)
-        name, index, what = found.groups()
-        return BadData(what, block.path, block.start + int(index), columns.get(name))
-
-
-def worst_positions(losses: Array, k: int) -> Array:
-    """Positions of the k largest losses: NaN first, then from the largest; ties in order of rows."""
-    missing = np.isnan(losses)
-    first = np.flatnonzero(missing)[:k]
-    rest = np.flatnonzero(~missing)
-    k = min(k - first.size, rest.size)
-    if k <= 0:
-        return first
-    values = losses[rest]
-    cut = np.partition(values, values.size - k)[values.size - k]
-    above = rest[values > cut]
-    chosen = np.concatenate((above, rest[values == cut][: k - above.size]))
-    return np.concatenate((first, chosen[np.lexsort((chosen, -losses[chosen]))]))
-
-
 class _Merged:
     """All that is known so far."""
 
@@ -309,7 +192,7 @@ class _Merged:
         self.worst: list[WorstRow] = []
         self.groups: dict[Any, Accumulator] = {}
 
-    def take(self, part: _Part) -> None:
+    def take(self, part: Part) -> None:
         self.total.merge(part.total)
         self.rows[part.block.path] += part.block.rows
         if part.worst:
@@ -328,9 +211,7 @@ class _Merged:
 
     def report(self, columns: Columns, out: str | None, seconds: float) -> Report:
         groups = [Group(key, self.groups[key].result()) for key in sorted(self.groups, key=_group_order)]
-        return Report(
-            self.total.loss, columns, self.rows, self.total.result(), groups, self.worst, out, seconds
-        )
+        return Report(self.total.loss, columns, self.rows, self.total.result(), groups, self.worst, out, seconds)
 
 
 def _group_order(key: Any) -> tuple[Any, ...]:

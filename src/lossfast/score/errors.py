@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BadData(ValueError):
-    """A file does not hold what was asked for: `path`, `row` (from 0, in the file) and `column` where known."""
+    """A file does not hold what was asked for: `path`, `row` (from 0) and `column` where they are known."""
 
     def __init__(self, what: str, path: str = "", row: int | None = None, column: str | None = None) -> None:
         self.path, self.row, self.column = path, row, column

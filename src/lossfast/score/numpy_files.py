@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lossfast._arrays import Array
 from lossfast.score.errors import BadCall, BadData
-from lossfast.score.readers import GROUPABLE, Columns, Source
+from lossfast.score.readers import GROUPABLE, Columns, Source, time_key
 
 
 class _Header(NamedTuple):
@@ -26,7 +26,7 @@ class _Header(NamedTuple):
 
 @contextmanager
 def reading(path: str, kind: str) -> Iterator[None]:
-    """Whatever the parsers raise for a damaged file becomes BadData; errors of the system stay as they are."""
+    """Whatever parsers raise for a damaged file becomes BadData; errors of the system stay as they are."""
     try:
         yield
     except (BadData, BadCall):
@@ -108,9 +108,9 @@ def open_npy(path: str) -> Source:
 class _Member:
     """A vector in an archive, read from its beginning on."""
 
-    def __init__(self, archive: zipfile.ZipFile, member: str, path: str, column: str) -> None:
-        self.stream = archive.open(member)
-        self.shape, _, self.dtype = _header(self.stream)
+    def __init__(self, stream: Any, path: str, column: str) -> None:
+        self.stream = stream
+        self.shape, _, self.dtype = _header(stream)
         if len(self.shape) != 1 and self.shape[1:] != (1,):
             raise BadData(f"has shape {self.shape}, expected one axis", path, column=column)
 
@@ -128,7 +128,6 @@ class _Member:
         """Read on to the end, where the checksum is compared."""
         while self.stream.read(1 << 16):
             pass
-        self.stream.close()
 
 
 def open_npz(path: str) -> Source:
@@ -139,8 +138,11 @@ def open_npz(path: str) -> Source:
 
     def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
         wanted = list(dict.fromkeys((*numbers, *others)))
-        with reading(path, "NumPy .npz"):
-            columns = {name: _Member(archive, members[name], path, name) for name in wanted}
+        with reading(path, "NumPy .npz"), ExitStack() as streams:
+            columns = {}
+            for name in wanted:
+                stream = streams.enter_context(archive.open(members[name]))
+                columns[name] = _Member(stream, path, name)
             n = columns[wanted[0]].shape[0]
             for name, column in columns.items():
                 if column.shape[0] != n:
@@ -158,7 +160,10 @@ def factorised(column: Array, path: str, name: str) -> tuple[Array, list[Any]]:
     """For each row the position of its group in a list of groups: integers, strings or bools."""
     if column.dtype.kind not in "biuUSM" or column.ndim != 1:
         raise BadData(f"holds {column.dtype}, expected {GROUPABLE} to group by", path, column=name)
-    groups, codes = np.unique(column, return_inverse=True)
-    if groups.dtype.kind == "S":
-        return codes, [g.decode(errors="replace") for g in groups.tolist()]
-    return codes, groups.astype("U").tolist() if groups.dtype.kind == "M" else groups.tolist()
+    with reading(path, "NumPy"):
+        groups, codes = np.unique(column, return_inverse=True)
+        if groups.dtype.kind == "S":
+            return codes, [key.decode(errors="replace") for key in groups.tolist()]
+        if groups.dtype.kind == "M":
+            return codes, [None if key == "NaT" else time_key(key) for key in groups.astype("U").tolist()]
+        return codes, groups.tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -49,9 +50,7 @@ class Block(NamedTuple):
         if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
             raise BadData(f"holds {column.dtype}, expected bool, integer or float", self.path, column=name)
         if column.ndim != 1:
-            raise BadData(
-                f"holds {column.ndim - 1}-dimensional arrays, expected numbers", self.path, column=name
-            )
+            raise BadData(f"holds {column.ndim - 1}-dimensional arrays, expected numbers", self.path, column=name)
         return column  # type: ignore[no-any-return]
 
 
@@ -59,8 +58,8 @@ class Block(NamedTuple):
 class Source:
     """An open file: its columns, how many rows it has where it says so, and how to read and close it.
 
-    `read` takes the names of columns of numbers, those of other columns, and the most rows of a block.  It gives
-    one block at least, so that an empty file shows its types too.
+    `read` takes the names of columns of numbers, those of other columns, and the most rows of a block.  It
+    gives one block at least, so that an empty file shows its types too.
     """
 
     path: str
@@ -91,6 +90,11 @@ def _listed(names: Sequence[str]) -> str:
     return (shown + (", ..." if len(names) > 12 else "")) or "no columns"
 
 
+def time_key(text: str) -> str:
+    """A time as one text, whatever its unit and the format it comes from."""
+    return re.sub(r"(\.\d*?)0+(Z|[+-]\d{4})?$", lambda m: m[1].rstrip(".") + (m[2] or ""), text.replace("T", " "))
+
+
 def format_of(path: str) -> str | None:
     """The format that a file's name stands for."""
     name = os.path.basename(path).lower()
@@ -116,9 +120,7 @@ def find_files(paths: Sequence[str]) -> list[str]:
     seen: dict[str, str] = {}
     for path in found:
         if (real := os.path.realpath(path)) in seen:
-            raise BadCall(
-                f"{path} is there twice" + (f", also as {seen[real]}" if path != seen[real] else "")
-            )
+            raise BadCall(f"{path} is there twice" + (f", also as {seen[real]}" if path != seen[real] else ""))
         seen[real] = path
     return found
 

@@ -36,9 +36,7 @@ def show(report: Report) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
         for name in header:
             last = name == "file"
-            table.add_column(
-                Text(name), justify="left" if last else "right", no_wrap=not last, overflow="fold"
-            )
+            table.add_column(Text(name), justify="left" if last else "right", no_wrap=not last, overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
         console.print(table)

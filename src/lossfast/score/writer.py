@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -64,8 +65,8 @@ class Writer:
         if not self.force and os.path.lexists(self.path):
             raise BadCall(f"output {self.path} exists (force replaces it)")
 
-    def choose_keys(self, names: Sequence[str]) -> list[str]:
-        """The columns to write, from those of the first file."""
+    def choose_keys(self, path: str, names: Sequence[str]) -> list[str]:
+        """The columns to write: those asked for, or all of the first file that the loss does not use."""
         if self.kind == "npy":
             return []
         if self.keys is None:
@@ -74,7 +75,7 @@ class Writer:
             if name in self._own():
                 raise BadCall(f"column {name!r} has the name of an output column: choose others with keys")
             if name not in names:
-                raise BadCall(f"there is no column {name!r} to write" + did_you_mean(name, names))
+                raise BadCall(f"{path} has no column {name!r}" + did_you_mean(name, names))
         return list(self.keys)
 
     def _own(self) -> tuple[str, ...]:
@@ -94,9 +95,7 @@ class Writer:
             columns["row"] = np.arange(block.start, block.start + block.rows)
         columns["loss"] = losses.astype(np.float64, copy=False)
         if self.sink is None:
-            self.sink = (
-                _Npy(self.file) if self.kind == "npy" else _Arrow(self.temporary, str(self.kind), self.path)
-            )
+            self.sink = _Npy(self.file) if self.kind == "npy" else _Arrow(self.temporary, str(self.kind), self.path)
         try:
             self.sink.write(columns)
         except OSError as error:
@@ -150,7 +149,7 @@ class _Npy:
 
     def write(self, columns: dict[str, Any]) -> None:
         losses = columns["loss"].astype("<f8", copy=False)
-        self.file.write(memoryview(np.ascontiguousarray(losses)).cast("B"))
+        self.file.write(np.ascontiguousarray(losses).data.cast("B"))
         self.rows += len(losses)
 
     def close(self) -> None:
@@ -176,40 +175,52 @@ class _Arrow:
         arrays = {name: self._column(name, x) for name, x in columns.items()}
         if self.schema is None:
             self.schema = pa.schema([(name, a.type) for name, a in arrays.items()])
-            self._guard(None, lambda: self._open(pa))
-        cast = [self._guard(f.name, lambda f=f: arrays[f.name].cast(f.type)) for f in self.schema]
-        self._guard(None, lambda: self.writer.write(pa.record_batch(cast, schema=self.schema)))
+            with _writing(self.path):
+                self.writer = self._open()
+        cast = []
+        for field in self.schema:
+            with _writing(self.path, field.name):
+                cast.append(arrays[field.name].cast(field.type))
+        with _writing(self.path):
+            self.writer.write(pa.record_batch(cast, schema=self.schema))
 
     def _column(self, name: str, x: Any) -> Any:
         import pyarrow as pa
 
-        if not isinstance(x, np.ndarray) or x.dtype.isnative:
-            array = self._guard(name, lambda: pa.array(x) if isinstance(x, np.ndarray) else x)
-        else:
-            array = self._guard(name, lambda: pa.array(x.astype(x.dtype.newbyteorder("="))))
-        return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        with _writing(self.path, name):
+            if isinstance(x, np.ndarray):
+                x = np.ascontiguousarray(x, x.dtype.newbyteorder("="))
+                if x.dtype.kind not in "iuf":
+                    return pa.array(x)
+                # `pa.array` would import pandas, where it is installed
+                return pa.Array.from_buffers(pa.from_numpy_dtype(x.dtype), len(x), [None, pa.py_buffer(x)])
+            return x.dictionary_decode() if pa.types.is_dictionary(x.type) else x
 
-    def _open(self, pa: Any) -> None:
+    def _open(self) -> Any:
         if self.kind == "parquet":
             import pyarrow.parquet as pq
 
-            self.writer = pq.ParquetWriter(self.file, self.schema, compression="zstd")
-        elif self.kind == "csv":
+            return pq.ParquetWriter(self.file, self.schema, compression="zstd")
+        if self.kind == "csv":
             import pyarrow.csv as pacsv
 
-            self.writer = pacsv.CSVWriter(self.file, self.schema)
-        else:
-            self.writer = pa.ipc.new_file(self.file, self.schema)
-
-    def _guard(self, column: str | None, step: Callable[[], Any]) -> Any:
+            return pacsv.CSVWriter(self.file, self.schema)
         import pyarrow as pa
 
-        try:
-            return step()
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            what = (str(error).splitlines() or ["?"])[0]
-            raise BadData(f"cannot be written to {self.path}: {what}", column=column) from error
+        return pa.ipc.new_file(self.file, self.schema)
 
     def close(self) -> None:
         self.writer.close()
         self.file.close()
+
+
+@contextmanager
+def _writing(path: str, column: str | None = None) -> Iterator[None]:
+    """What a format cannot hold becomes BadData."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        what = (str(error).splitlines() or ["?"])[0]
+        raise BadData(f"cannot be written to {path}: {what}", column=column) from error

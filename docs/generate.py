@@ -1,0 +1,113 @@
+"""Writes what is read off the registry: docs/losses.md, the table in README.md, and the package's stub.
+
+python docs/generate.py          write
+python docs/generate.py --check  exit 1 if something is out of date
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import lossfast
+from lossfast._loss import REGISTRY
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- losses:begin -->", "<!-- losses:end -->"
+
+
+def readme_table() -> str:
+    """One row a loss."""
+    rows = ["| loss | also | value per element | parameters |", "|---|---|---|---|"]
+    for name in lossfast.names():
+        d = REGISTRY[name].declaration
+        also = ", ".join(f"`{n}`" for n in (*d.names, d.class_name))
+        params = ", ".join(f"`{k}={p.default!r}`" for k, p in d.params.items())
+        formula = d.formula.replace("|", "\\|")
+        rows.append(f"| `{name}` | {also} | {formula} | {params} |")
+    return "\n".join(rows)
+
+
+def readme() -> str:
+    """README.md with the table in its place."""
+    text = (ROOT / "README.md").read_text()
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{readme_table()}\n{END}{rest.split(END)[1]}"
+
+
+def page() -> str:
+    """docs/losses.md."""
+    parts = [
+        "# The losses\n",
+        "Made by `docs/generate.py` from the registry: every loss with its formula, parameters and conventions, as",
+        "`help(lossfast.mse)` and `print(lossfast.info('mse'))` show them.\n",
+    ]
+    for name in lossfast.names():
+        parts.append(f"## {name}\n\n```text\n{lossfast.info(name)}\n```\n")
+        parts.append(f"```text\n{(type(REGISTRY[name]).__doc__ or '').rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def stub() -> str:
+    """src/lossfast/__init__.pyi: the names that the package finds when it is asked for them."""
+    lines = [
+        "from typing import Any",
+        "",
+        "from lossfast._loss import Loss as Loss",
+        "from lossfast.accumulator import Accumulator as Accumulator",
+        "from lossfast.catalogue import get as get",
+        "from lossfast.catalogue import info as info",
+        "from lossfast.catalogue import names as names",
+        "from lossfast.catalogue import recommend as recommend",
+        "from lossfast.catalogue import value_and_grad as value_and_grad",
+        "from lossfast.embedding import get_include as get_include",
+        "from lossfast.embedding import get_library as get_library",
+        "from lossfast.runtime import backend as backend",
+        "from lossfast.runtime import get_num_threads as get_num_threads",
+        "from lossfast.runtime import isa as isa",
+        "from lossfast.runtime import set_isa as set_isa",
+        "from lossfast.runtime import set_num_threads as set_num_threads",
+        "from lossfast.runtime import threads as threads",
+        "",
+        "__version__: str",
+        "",
+    ]
+    for name in lossfast.names():
+        d = REGISTRY[name].declaration
+        kinds = {k: _type(p) for k, p in d.params.items()}
+        init = "".join(f", {k}: {t} = ..." for k, t in kinds.items())
+        lines.append(f"class {d.class_name}(Loss):")
+        lines.append(f"    def __init__(self{', *' + init if init else ''}) -> None: ...")
+        lines.append("")
+    for name in lossfast.names():
+        d = REGISTRY[name].declaration
+        lines += [f"{n}: {d.class_name}" for n in (name, *d.names)]
+    return "\n".join(lines) + "\n"
+
+
+def _type(param: object) -> str:
+    kind = "bool" if param.kind is bool else "str" if param.kind is str else "float"  # type: ignore[attr-defined]
+    return kind + (" | Any" if param.array else "") + (" | None" if param.none else "")  # type: ignore[attr-defined]
+
+
+def main() -> int:
+    files = {
+        ROOT / "README.md": readme,
+        ROOT / "docs/losses.md": page,
+        ROOT / "src/lossfast/__init__.pyi": stub,
+    }
+    stale = 0
+    for path, make in files.items():
+        text = make()
+        if path.exists() and path.read_text() == text:
+            continue
+        stale += 1
+        if "--check" in sys.argv:
+            print(f"{path.relative_to(ROOT)} is out of date: run python docs/generate.py")
+        else:
+            path.write_text(text)
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

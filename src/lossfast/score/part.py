@@ -1,0 +1,131 @@
+"""What is computed of one block, by any thread: exact sums, those of groups, the worst rows, the losses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lossfast._arrays import Array
+from lossfast._loss import Loss
+from lossfast.accumulator import Accumulator
+from lossfast.score.errors import BadData
+from lossfast.score.readers import Block
+from lossfast.score.report import Columns, WorstRow
+
+
+class Part(NamedTuple):
+    """What is known of one block."""
+
+    block: Block
+    total: Accumulator
+    groups: dict[Any, Accumulator]
+    worst: list[WorstRow]
+    losses: Array | None
+
+
+@dataclass
+class Job:
+    """What is computed of each block, by any thread."""
+
+    loss: Loss
+    columns: Columns
+    worst: int
+    per_row: bool
+    floor: float | None = None  # a block whose losses are all below it has none of the worst
+
+    def part(self, block: Block) -> Part:
+        names = self.columns
+        target, pred = block.numbers(names.target), block.numbers(names.pred)
+        weight = block.numbers(names.weight) if names.weight is not None else None
+        params = {k: block.numbers(v) for k, v in names.params.items()}
+        total = self.loss.accumulator()
+        try:
+            total.update(target, pred, sample_weight=weight, n_threads=1, **params)
+        except ValueError as error:
+            raise self._explained(str(error), block) from error
+        losses = None
+        if self.per_row or (self.worst and self._may_have_worst(total)):
+            losses = self.loss(target, pred, reduction="none", n_threads=1, check=False, **params)
+        groups = {} if names.by is None else self._groups(block, names.by, target, pred, weight, params)
+        worst = [] if losses is None else self._worst_rows(block, target, pred, weight, losses)
+        return Part(block, total, groups, worst, losses if self.per_row else None)
+
+    def _may_have_worst(self, total: Accumulator) -> bool:
+        seen = total.result()
+        return self.floor is None or seen.nonfinite > 0 or seen.max >= self.floor
+
+    def _worst_rows(
+        self, block: Block, target: Array, pred: Array, weight: Array | None, losses: Array
+    ) -> list[WorstRow]:
+        rows = []
+        for i in worst_positions(losses, self.worst).tolist():
+            own = None if weight is None else weight[i].item()
+            row = WorstRow(block.path, block.start + i, target[i].item(), pred[i].item(), losses[i].item(), own)
+            rows.append(row)
+        return rows
+
+    def _groups(
+        self,
+        block: Block,
+        by: str,
+        target: Array,
+        pred: Array,
+        weight: Array | None,
+        params: dict[str, Array],
+    ) -> dict[Any, Accumulator]:
+        column = block.columns[by]
+        if isinstance(column, np.ndarray):
+            from lossfast.score.numpy_files import factorised
+        else:
+            from lossfast.score.arrow_files import factorised
+        codes, keys = factorised(column, block.path, by)
+        if len(keys) <= 1 << 16:
+            codes = codes.astype(np.uint16)  # NumPy sorts these by radix
+        order = np.argsort(codes, kind="stable")
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(keys))))).tolist()
+        target, pred = target[order], pred[order]
+        weight = None if weight is None else weight[order]
+        params = {k: v[order] for k, v in params.items()}
+        found: dict[Any, Accumulator] = {}
+        for key, a, b in zip(keys, bounds[:-1], bounds[1:], strict=True):
+            if a == b:
+                continue
+            if key not in found:
+                found[key] = self.loss.accumulator()
+            own = {k: v[a:b] for k, v in params.items()}
+            w = None if weight is None else weight[a:b]
+            found[key].update(target[a:b], pred[a:b], sample_weight=w, n_threads=1, check=False, **own)
+        return found
+
+    def _explained(self, message: str, block: Block) -> BadData:
+        """The accumulator's sentence with file, row and column in place of argument and position."""
+        found = re.match(r"(\w+)\[(\d+)\] (is .*)", message, re.DOTALL)
+        names = self.columns
+        columns = {
+            "y_true": names.target,
+            "y_pred": names.pred,
+            "sample_weight": names.weight,
+            **names.params,
+        }
+        if not found:
+            return BadData(message, block.path)
+        name, index, what = found.groups()
+        return BadData(what, block.path, block.start + int(index), columns.get(name))
+
+
+def worst_positions(losses: Array, k: int) -> Array:
+    """Positions of the k largest losses: NaN first, then from the largest; ties in order of rows."""
+    missing = np.isnan(losses)
+    first = np.flatnonzero(missing)[:k]
+    rest = np.flatnonzero(~missing)
+    k = min(k - first.size, rest.size)
+    if k <= 0:
+        return first
+    values = losses[rest]
+    cut = np.partition(values, values.size - k)[values.size - k]
+    above = rest[values > cut]
+    chosen = np.concatenate((above, rest[values == cut][: k - above.size]))
+    return np.concatenate((first, chosen[np.lexsort((chosen, -losses[chosen]))]))
