@@ -72,17 +72,18 @@ static const real exp_tail[] = {
 };
 /* r: the same, for e^r - 1, -0.34661 <= r <= 0.34661: 2^-31.95 */
 static const real expm1_tail[] = {
-    0x1p-1, 0x1.555554p-3, 0x1.5554b2p-5, 0x1.111188p-7, 0x1.6d71fcp-10, 0x1.a033d8p-13,
+    0x1p-1, 0x1.555554p-3, 0x1.5554b2p-5, 0x1.111188p-7, 0x1.6d71fcp-10,
+    0x1.a033d8p-13,
 };
 /* r: (log(1 + r) - r + r^2/2) / r^3, -0.29289 <= r <= 0.41421: 2^-27.35 */
 static const real log_tail[] = {
-    0x1.555554p-2, -0x1.000226p-2, 0x1.99a006p-3, -0x1.54724cp-3, 0x1.22da66p-3, -0x1.0d8542p-3,
-    0x1.055982p-3, -0x1.38b0cep-4,
+    0x1.555554p-2, -0x1.000226p-2, 0x1.99a006p-3, -0x1.54724cp-3, 0x1.22da66p-3,
+    -0x1.0d8542p-3, 0x1.055982p-3, -0x1.38b0cep-4,
 };
 /* v: log(1 + u) / u - 0.875 with u = v + 0.46875, -0.46875 <= v <= 0.53125: 2^-27.66 */
 static const real log1p01_tail[] = {
-    -0x1.c1eb2ap-5 + (0.875 - LOG1P01_SLOPE), -0x1.30258p-2, 0x1.1d0838p-3, -0x1.28dbep-4, 0x1.47e61ep-5, -0x1.7701c6p-6,
-    0x1.b0b124p-7, -0x1.0bf4f6p-7, 0x1.9411acp-8, -0x1.a92b8ap-9,
+    -0x1.c1eb2ap-5 + (0.875 - LOG1P01_SLOPE), -0x1.30258p-2, 0x1.1d0838p-3, -0x1.28dbep-4, 0x1.47e61ep-5,
+    -0x1.7701c6p-6, 0x1.b0b124p-7, -0x1.0bf4f6p-7, 0x1.9411acp-8, -0x1.a92b8ap-9,
 };
 #endif
 /* clang-format on */
@@ -182,6 +183,7 @@ inline_ real divide_pairs(real_pair num, real_pair den)
 #endif
 }
 
+/* e^x.  Float32 0.90 | 1.17 ULP, float64 0.90 | 1.19. */
 inline_ real r_exp(real x)
 {
     const exp_parts e = exp_split(x, 2 * R_BIAS);
@@ -191,7 +193,7 @@ inline_ real r_exp(real x)
     return x > EXP_INF ? R_INF : low;
 }
 
-/* e^x for x <= 0. */
+/* e^x for x <= 0.  Float32 0.89 | 1.17 ULP, float64 0.89 | 1.18. */
 inline_ real r_exp_nonpos(real x)
 {
     const exp_parts e = exp_split(x, R_BIAS + 64);
@@ -203,7 +205,9 @@ typedef struct {
     real exp, expm1;
 } exp_pair;
 
-/* e^x and e^x - 1 for x <= 0, each to about one ULP, for little more than the price of one. */
+/* e^x and e^x - 1 for x <= 0, for little more than the price of one; the zero of e^x - 1 is +0.
+ * The first: float32 0.98 | 0.96 ULP, float64 0.95 | 0.93.
+ * The second: float32 0.88 | 0.85 ULP, float64 1.13 | 1.09. */
 inline_ exp_pair exp_expm1_nonpos(real x)
 {
     const exp_parts e = exp_split(r_max(x, EXP_ZERO), R_BIAS + 64);
@@ -212,9 +216,11 @@ inline_ exp_pair exp_expm1_nonpos(real x)
     return (exp_pair){r_fma(p, scale, scale) * SCALE_DOWN, r_fma(p, small, small - 1)};
 }
 
+/* e^x - 1, and x itself where that is nearest.  Half of everything is summed, lest 2^n overflow.
+ * Float32 0.89 | 0.98 ULP, float64 0.86 | 0.93. */
 inline_ real r_expm1(real x)
 {
-    exp_parts e = exp_split(x, R_BIAS - 1); /* half of everything, lest 2^n overflow */
+    exp_parts e = exp_split(x, R_BIAS - 1);
     e.low = r_fma(e.low, e.r, e.low);
     const real scale = power_of_2(e.power), base = scale - (real)0.5, back = base - scale;
     const real_pair half = exp_sum(e, scale, base, (scale - (base - back)) - ((real)0.5 + back));
@@ -223,7 +229,7 @@ inline_ real r_expm1(real x)
     return x > EXP_INF ? R_INF : inside;
 }
 
-/* m / (2 + m) with m = e^(-2|x|) - 1; the sign is that of x. */
+/* m / (2 + m) with m = e^(-2|x|) - 1; the sign is that of x.  Float32 0.78 | 1.20 ULP, float64 0.78 | 1.23. */
 inline_ real r_tanh(real x)
 {
     const exp_parts e = exp_split(r_max(-2 * r_abs(x), EXPM1_FLAT), R_BIAS);
@@ -233,7 +239,7 @@ inline_ real r_tanh(real x)
     return r_sign(divide_pairs(m, (real_pair){d, (2 - d) + m.high + m.low}), x);
 }
 
-/* 1 / (1 + e) or e / (1 + e) with e = e^-|x|. */
+/* 1 / (1 + e) or e / (1 + e) with e = e^-|x|.  Float32 0.76 | 1.16 ULP, float64 0.76 | 1.04. */
 inline_ real r_sigmoid(real x)
 {
     const exp_parts parts = exp_split(r_max(-r_abs(x), EXP_ZERO), R_BIAS + 64);
@@ -245,10 +251,11 @@ inline_ real r_sigmoid(real x)
     return divide_pairs(num, den) * SCALE_DOWN;
 }
 
-/* log(1 + u) for 0 <= u <= 1. */
+/* log(1 + u) for 0 <= u <= 1.  Float32 0.94 | 1.24 ULP, float64 0.95 | 1.42. */
 inline_ real r_log1p01(real u) { return r_fma(u, LOG1P01_SLOPE, u * POLYNOMIAL(u - LOG1P01_CENTRE, log1p01_tail)); }
 
-/* max(x, 0) + log(1 + e), e = e^-|x|: a low part of e adds low / (1 + e), for which 1 - e/2 is near enough. */
+/* log(1 + e^x) as max(x, 0) + log(1 + e), e = e^-|x|: the low part of e adds low / (1 + e), for which 1 - e/2 is
+ * near enough.  Float32 0.90 | 1.24 ULP, float64 0.97 | 1.43. */
 inline_ real r_softplus(real x)
 {
     const exp_parts parts = exp_split(r_max(-r_abs(x), EXP_ZERO), R_BIAS + 64);
@@ -277,6 +284,7 @@ inline_ real log_rest(real k, real r)
     return r_fma(r * r, r_fma(POLYNOMIAL(r, log_tail), r, (real)-0.5), k * LN2_LOW);
 }
 
+/* log(x).  Float32 0.88 | 0.93 ULP, float64 0.88 | 0.91. */
 inline_ real r_log(real x)
 {
     const int tiny = x < R_SMALLEST;
@@ -287,7 +295,7 @@ inline_ real r_log(real x)
     return x > 0 ? finite : nonpos;
 }
 
-/* log(u) with u = 1 + x; what that sum lost returns through r. */
+/* log(u) with u = 1 + x; what that sum lost returns through r.  Float32 0.98 | 1.02 ULP, float64 0.94 | 1.00. */
 inline_ real r_log1p(real x)
 {
     const real u = 1 + x, lost = x - (u - 1);

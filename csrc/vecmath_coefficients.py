@@ -21,9 +21,7 @@ def minimax(f, weight, low, high, degree):
     values, weights = [f(x) for x in grid], [weight(x) for x in grid]
     nodes = [size * (2 * i + 1) // (2 * count) for i in range(count)]
     while True:
-        rows = [
-            [*(grid[k] ** j for j in range(count - 1)), (-1) ** i / weights[k]] for i, k in enumerate(nodes)
-        ]
+        rows = [[*(grid[k] ** j for j in range(count - 1)), (-1) ** i / weights[k]] for i, k in enumerate(nodes)]
         *c, level = mp.lu_solve(mp.matrix(rows), mp.matrix([values[k] for k in nodes]))
         error = [weights[k] * (mp.polyval(c[::-1], grid[k]) - values[k]) for k in range(size)]
         worst = max(map(abs, error))
@@ -54,7 +52,7 @@ def table(name, formula, f, weight, low, high, degree, bits):
     words = [literal(x, bits) for x in c]
     if name == "log1p01_tail":
         words[0] += " + (0.875 - LOG1P01_SLOPE)"
-    per_line = 4 if bits == 64 else 6
+    per_line = 4 if bits == 64 else 5
     for i in range(0, len(words), per_line):
         print("    " + ", ".join(words[i : i + per_line]) + ",")
     print("};")

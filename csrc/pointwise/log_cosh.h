@@ -9,7 +9,8 @@ inline_ jet log_cosh(real target, real pred, const real *param)
 {
     (void)param;
     const real log2 = R_NAME(0x1.62e42fefa39efp-1), r = pred - target, a = r_abs(r);
-    const real e = r_exp_nonpos(-2 * a), q = 1 / (1 + e), t = -r_expm1(-2 * a) * q;
+    const exp_pair x = exp_expm1_nonpos(-2 * a);
+    const real e = x.exp, q = 1 / (1 + e), t = -x.expm1 * q;
     const int small = a < 1;
     const real l = r_log1p(small ? -t * t : e);
     return (jet){.value = small ? -l / 2 : (a - log2) + l, .grad = r_sign(t, r), .hess = 4 * e * q * q};

@@ -29,7 +29,8 @@ __attribute__((noinline)) static const real *pad(real *to, const real *from, siz
     return to;
 }
 
-/* The sum is formed in lanes as by block_sum, without a second pass over stored values. */
+/* Whole groups of LANES elements first, then the tail, through the same loop: its code is there once.  The sum is
+ * formed in lanes as by block_sum, without a second pass over stored values. */
 inline_ void loop(formula *f, int streamed, unsigned want, size_t n, const real *target, const real *pred,
                   const real *weight, const real *stream, const real *param, real scale, real *value, real *grad,
                   real *hess, double *sum)
@@ -37,21 +38,32 @@ inline_ void loop(formula *f, int streamed, unsigned want, size_t n, const real 
     const real half = (real)0.5;
     double lane[LANES] = {0};
     padded tail;
-    for (size_t i = 0; i < n; i += LANES) {
-        const size_t left = n - i;
-        const int whole = left >= LANES;
-        const real *t = whole ? target + i : pad(tail.target, target + i, left, half);
-        const real *p = whole ? pred + i : pad(tail.pred, pred + i, left, half);
-        const real *w = whole ? weight + i : pad(tail.weight, weight + i, left, 0);
-        const real *s = !streamed ? NULL : whole ? stream + i : pad(tail.stream, stream + i, left, half);
-        lanes(f, streamed, want, t, p, w, s, param, scale, whole ? value + i : tail.value, whole ? grad + i : tail.grad,
-              whole ? hess + i : tail.hess, lane);
-        if (whole) continue;
-        if (want & VALUE) memcpy(value + i, tail.value, left * sizeof(real));
-        if (want & GRAD) memcpy(grad + i, tail.grad, left * sizeof(real));
-        if (want & HESS) memcpy(hess + i, tail.hess, left * sizeof(real));
+    size_t groups = n / LANES;
+    const size_t left = n % LANES;
+    real *const value_end = value + (n - left), *const grad_end = grad + (n - left),
+                *const hess_end = hess + (n - left);
+    for (int last = 0;; last = 1) {
+        for (size_t g = 0; g < groups; g++) {
+            lanes(f, streamed, want, target, pred, weight, stream, param, scale, value, grad, hess, lane);
+            target += LANES, pred += LANES, weight += LANES, stream += streamed ? LANES : 0;
+            value += want & VALUE ? LANES : 0, grad += want & GRAD ? LANES : 0, hess += want & HESS ? LANES : 0;
+        }
+        if (last || !left) break;
+        target = pad(tail.target, target, left, half);
+        pred = pad(tail.pred, pred, left, half);
+        weight = pad(tail.weight, weight, left, 0);
+        if (streamed) stream = pad(tail.stream, stream, left, half);
+        value = tail.value, grad = tail.grad, hess = tail.hess;
+        groups = 1;
     }
-    if (want & SUM) *sum = lane_sum(lane);
+    if (left && want & VALUE) memcpy(value_end, tail.value, left * sizeof(real));
+    if (left && want & GRAD) memcpy(grad_end, tail.grad, left * sizeof(real));
+    if (left && want & HESS) memcpy(hess_end, tail.hess, left * sizeof(real));
+    if (want & SUM) { /* of a copy: lanes whose address nobody has stay in registers */
+        double total[LANES];
+        memcpy(total, lane, sizeof total);
+        *sum = lane_sum(total);
+    }
 }
 
 #define WANT(w)                                                                                                        \

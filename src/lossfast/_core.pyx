@@ -4,7 +4,6 @@
 `Pointwise` is the base class of the pointwise losses: calls on plain arrays go straight to C, all others to
 `_general`, which Python defines.
 """
-cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memset
@@ -196,13 +195,9 @@ cdef int fill(double *param, tuple params) except -1:
     return 0
 
 
-cdef inline bint plain(cnp.ndarray x, int number) noexcept:
-    return cnp.PyArray_TYPE(x) == number and cnp.PyArray_ISCARRAY_RO(x)
-
-
-@cython.no_gc
 cdef class Pointwise:
-    """Calls of two plain arrays (float32 or float64, same shape, contiguous) with at most out=; _general the rest."""
+    """Calls of two plain arrays (contiguous, of one shape, y_pred float32 or float64) with at most out= and
+    check=False; `_general` does the rest."""
     cdef const lf_pointwise *fast
     cdef double[2][MAX_PARAM] fast_param
 
@@ -224,24 +219,28 @@ cdef class Pointwise:
         cdef lf_control control
         cdef lf_failure failure
         cdef lf_status status
+        cdef bint unchecked = False
         cdef int number, nouts = ((want & 1) != 0) + ((want & 2) != 0) + ((want & 4) != 0), k = 0
         cdef size_t n
         cdef list errors
         if self.fast is NULL or len(args) != 2:
             return None
         if kwargs:
-            if len(kwargs) != 1:
-                return None
             out = kwargs.get("out")
-            if out is None or (nouts > 1 and (type(out) is not tuple or len(<tuple>out) != nouts)):
+            unchecked = kwargs.get("check") is False
+            if len(kwargs) != (out is not None) + unchecked:
+                return None
+            if out is not None and nouts > 1 and (type(out) is not tuple or len(<tuple>out) != nouts):
                 return None
         if type(args[0]) is not cnp.ndarray or type(args[1]) is not cnp.ndarray:
             return None
         target, pred = args[0], args[1]
         number = cnp.PyArray_TYPE(pred)
         n = cnp.PyArray_SIZE(pred)
-        if (number != cnp.NPY_FLOAT and number != cnp.NPY_DOUBLE) or not plain(target, number) or n == 0 \
-                or not plain(pred, number) or not cnp.PyArray_SAMESHAPE(target, pred):
+        if (number != cnp.NPY_FLOAT and number != cnp.NPY_DOUBLE) or n == 0 or not cnp.PyArray_ISCARRAY_RO(pred) \
+                or not cnp.PyArray_ISCARRAY_RO(target) or not cnp.PyArray_SAMESHAPE(target, pred):
+            return None
+        if cnp.PyArray_TYPE(target) > cnp.NPY_DOUBLE:  # beyond bool, the integers, float32 and float64
             return None
         memset(&call, 0, sizeof(call))
         if want & 1:
@@ -266,17 +265,18 @@ cdef class Pointwise:
         if candidates_overlap(grad, hess):
             return None
         call.n = n
-        call.target = lf_vector(cnp.PyArray_DATA(target), LF_F32 if number == cnp.NPY_FLOAT else LF_F64)
-        call.pred = lf_vector(cnp.PyArray_DATA(pred), call.target.dtype)
+        call.target = lf_vector(cnp.PyArray_DATA(target), <lf_dtype>dtype_of(target))
+        call.pred = lf_vector(cnp.PyArray_DATA(pred), LF_F32 if number == cnp.NPY_FLOAT else LF_F64)
+        call.unchecked = unchecked
         call.param = self.fast_param[0 if number == cnp.NPY_FLOAT else 1]
         call.scale = 1.0 / <double>n
         if n <= 4096:
-            status = lf_pointwise_run(self.fast, call.target.dtype, &call, NULL, &failure)
+            status = lf_pointwise_run(self.fast, call.pred.dtype, &call, NULL, &failure)
         else:
             errors = []
             control = control_of(0, errors)
             with nogil:
-                status = lf_pointwise_run(self.fast, call.target.dtype, &call, &control, &failure)
+                status = lf_pointwise_run(self.fast, call.pred.dtype, &call, &control, &failure)
             if status == LF_INTERRUPTED:
                 raise errors[0]
         if status != LF_OK:

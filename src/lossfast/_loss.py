@@ -119,7 +119,7 @@ class Param:
         number = float(array)
         if not self._inside(np.float64(number)) or not self.allowed(number):
             raise ValueError(f"{name} is {number!r}, expected {self.range()}")
-        return number
+        return value if type(value) is float else number  # the object itself, which scikit-learn's clone asks for
 
     def _inside(self, x: Any) -> Any:
         above = x > self.low if self.open_low else x >= self.low

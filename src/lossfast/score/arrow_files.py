@@ -29,6 +29,9 @@ def reading(path: str, kind: str) -> Iterator[None]:
     except pa.ArrowCancelled:
         raise KeyboardInterrupt from None
     except MemoryError as error:
+        size = re.search(r"size (\d+)", str(error))
+        if size and int(size[1]) > 1 << 44:  # what a damaged file says of itself
+            raise BadData(f"is corrupt: a part of it would have {size[1]} bytes", path) from error
         raise MemoryError(f"{path}: {error}") from error
     except BadData:
         raise
@@ -99,6 +102,7 @@ def open_parquet(path: str, threads: int) -> Source:
     with reading(path, "Parquet"):
         file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
         schema = file.schema_arrow
+        names = schema.names
 
     def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
         wanted = list(dict.fromkeys((*numbers, *others)))
@@ -106,7 +110,7 @@ def open_parquet(path: str, threads: int) -> Source:
             batches = file.iter_batches(rows, columns=wanted, use_threads=threads > 1)
             yield from _resized(batches, schema, wanted, rows)
 
-    return Source(path, schema.names, file.metadata.num_rows, read, file.close)
+    return Source(path, names, file.metadata.num_rows, read, file.close)
 
 
 def open_ipc(path: str, threads: int) -> Source:
@@ -123,6 +127,7 @@ def open_ipc(path: str, threads: int) -> Source:
 
     with reading(path, "Arrow"):
         schema = reader(None).schema
+        names = schema.names
 
     def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
         wanted = list(dict.fromkeys((*numbers, *others)))
@@ -135,7 +140,7 @@ def open_ipc(path: str, threads: int) -> Source:
         for source in opened:
             source.close()
 
-    return Source(path, schema.names, None, read, close)
+    return Source(path, names, None, read, close)
 
 
 def _validated(batch: Any) -> Any:
@@ -157,6 +162,7 @@ def open_csv(path: str, threads: int) -> Source:
             raise BadData("is empty, expected a header", path)
     with reading(path, "CSV"), _located(path, []), reader(False) as first:
         schema = first.schema
+        names = schema.names
 
     def read(numbers: Sequence[str], others: Sequence[str], rows: int) -> Iterator[Columns]:
         wanted = list(dict.fromkeys((*numbers, *others)))
@@ -174,12 +180,12 @@ def open_csv(path: str, threads: int) -> Source:
                 with reader(threads > 1, **convert) as batches:
                     yield from _resized(batches, pa.schema(list(types.items())), wanted, rows)
             except pa.ArrowInvalid:
-                with _located(path, schema.names), reader(False, **convert) as batches:
+                with _located(path, names), reader(False, **convert) as batches:
                     for _ in batches:  # once more to the same error: only one thread knows the row
                         pass
                 raise
 
-    return Source(path, schema.names, None, read, lambda: None)
+    return Source(path, names, None, read, lambda: None)
 
 
 @contextmanager

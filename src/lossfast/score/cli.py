@@ -81,7 +81,7 @@ def _arguments() -> _Parser:
         "--batch-rows",
         type=int,
         metavar="N",
-        help="the largest number of rows held per thread (default: 1048576)",
+        help="the largest number of rows held per thread (default: 524288)",
     )
     add("--quiet", action="store_true", help="no progress bar")
 

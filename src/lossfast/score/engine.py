@@ -22,7 +22,7 @@ from lossfast.score.readers import Block, find_files, load_readers, open_source
 from lossfast.score.report import Columns, Group, Report, WorstRow
 from lossfast.score.writer import Writer
 
-BATCH_ROWS = 1 << 20
+BATCH_ROWS = 1 << 19
 MOST_THREADS = 8  # by default: more only wait for the reader, and each holds a block
 
 Progress = Callable[[int, float], None]

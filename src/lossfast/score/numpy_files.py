@@ -5,6 +5,7 @@ Files are read, not mapped: if another program cut a mapped file, reading it wou
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,8 @@ def reading(path: str, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise MemoryError(f"{path}: {error}") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        # EINVAL is a place before the beginning, where a damaged archive may say that something is
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         what = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise BadData(f"is not a {kind} file, or truncated or corrupt: {what}", path) from error
