@@ -199,12 +199,14 @@ static void general_moments(size_t n, const real *restrict value, const double *
         memcpy(loss, weight, n * sizeof *loss);
         exact_block(n, loss, &moments->weight);
     }
+    int64_t special = 0;
     for (size_t i = 0; i < n; i++) {
         const double x = (double)value[i], w = weight ? weight[i] : 1;
         loss[i] = w * x;
         square[i] = w * x * x;
+        special |= (int64_t) !(fabs(loss[i]) < INFINITY) | (int64_t) !(fabs(square[i]) < INFINITY);
     }
-    if (!(largest(n, square) < INFINITY) || !(largest(n, loss) < INFINITY))
+    if (special)
         for (size_t i = 0; i < n; i++) {
             if (fabs(loss[i]) < INFINITY && fabs(square[i]) < INFINITY) continue;
             if (value[i] != value[i])

@@ -96,22 +96,23 @@ class Accumulator:
         losses makes sum, mean and deviation NaN; `nonfinite` counts NaN and infinities.
         """
         counts = self._counts
-        total = _rounded(self._sums["loss"])
+        total = _ratio(self._sums["loss"], 1 << EXACT_BITS)
         if counts["nan"] or (counts["positive_inf"] and counts["negative_inf"]):
             total = math.nan
         elif counts["positive_inf"] or counts["negative_inf"]:
             total = math.inf if counts["positive_inf"] else -math.inf
+        nonfinite = counts["nan"] + counts["positive_inf"] + counts["negative_inf"]
         seen = counts["count"] > counts["nan"]
         weight = self._sums["weight"]
         return Summary(
-            mean=(self._sums["loss"] / weight if math.isfinite(total) else total) if weight else 0.0,
+            mean=(_ratio(self._sums["loss"], weight) if not nonfinite else total) if weight else 0.0,
             sum=total,
-            weight=_rounded(weight),
+            weight=_ratio(weight, 1 << EXACT_BITS),
             count=counts["count"],
             min=self._min if seen else math.nan,
             max=self._max if seen else math.nan,
-            std=self._deviation() if math.isfinite(total) else math.nan,
-            nonfinite=counts["nan"] + counts["positive_inf"] + counts["negative_inf"],
+            std=self._deviation() if not nonfinite else math.nan,
+            nonfinite=nonfinite,
         )
 
     def _deviation(self) -> float:
@@ -121,7 +122,7 @@ class Accumulator:
             return 0.0
         if self._counts["overflow"]:
             return math.inf
-        return math.sqrt(max(0.0, (second * weight - first * first) / (weight * weight)))
+        return math.sqrt(max(0.0, _ratio(second * weight - first * first, weight * weight)))
 
     def state(self) -> dict[str, Any]:
         """All that it holds, as plain data that JSON keeps without loss; `from_state` turns it back."""
@@ -166,9 +167,9 @@ class Accumulator:
         return f"Accumulator({self.loss}, count={self.count}, mean={self.result().mean!r})"
 
 
-def _rounded(total: int) -> float:
-    """An exact sum as the nearest float."""
+def _ratio(numerator: int, denominator: int) -> float:
+    """The nearest float, infinite where there is none."""
     try:
-        return total / (1 << EXACT_BITS)
+        return numerator / denominator
     except OverflowError:
-        return math.copysign(math.inf, total)
+        return math.inf if numerator > 0 else -math.inf
