@@ -9,7 +9,7 @@
 enum {
     PER_THREAD = 32768, /* elements that pay for a thread: about 10 us of the cheapest loss */
     PER_POLL = 4 << 20, /* elements between two looks at control->interrupted: about 20 ms of the dearest */
-    MAX_THREADS = 1024
+    MAX_THREADS = 256
 };
 
 static atomic_int wanted; /* 0: all processors */
@@ -28,7 +28,6 @@ __attribute__((constructor)) static void watch_fork(void) { pthread_atfork(NULL,
 void lf_set_num_threads(int nthreads)
 {
     atomic_store(&wanted, nthreads < 0 ? 0 : nthreads < MAX_THREADS ? nthreads : MAX_THREADS);
-    atomic_store(&forked, 0);
 }
 
 int lf_get_num_threads(void)
@@ -71,7 +70,8 @@ static void run(size_t first, size_t last, size_t nthreads, parallel_body *body,
 lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control, parallel_body *body, void *context)
 {
     const int asked = control && control->nthreads > 0 ? control->nthreads : 0;
-    const int limit = atomic_load(&forked) || !asked ? lf_get_num_threads() : asked;
+    const int most = atomic_load(&forked) || !asked ? lf_get_num_threads() : asked;
+    const int limit = most < MAX_THREADS ? most : MAX_THREADS;
     const size_t per_thread = PER_THREAD / unit_cost + 1, poll = PER_POLL / unit_cost + 1;
     for (size_t first = 0; first < nunits;) {
         const size_t step = control && control->interrupted && nunits - first > poll + poll / 2 ? poll : nunits - first;

@@ -21,10 +21,16 @@ static double block_sum(size_t n, const void *values)
     return lane_sum(lane);
 }
 
+/* A finite bound stays finite in float32. */
+inline_ real upper_bound(lf_domain domain)
+{
+    return domain.high < INFINITY && domain.high > R_LARGEST ? R_LARGEST : (real)domain.high;
+}
+
 static int outside(real x, lf_domain domain)
 {
     if (x != x) return domain.no_nan || domain.sign_labels;
-    return x < (real)domain.low || x > (real)domain.high || (domain.sign_labels && x != -1 && x != 0 && x != 1);
+    return x < (real)domain.low || x > upper_bound(domain) || (domain.sign_labels && x != -1 && x != 0 && x != 1);
 }
 
 /* The first element outside the domain, or n.  x^3 = x for -1, 0 and 1 alone (and infinity, which the bounds hold
@@ -32,10 +38,10 @@ static int outside(real x, lf_domain domain)
 static size_t block_check(size_t n, const void *values, lf_domain domain)
 {
     const real *restrict x = values;
-    const real low = (real)domain.low, high = (real)domain.high;
+    const real low = (real)domain.low, high = upper_bound(domain);
     ireal bad = 0;
     if (domain.sign_labels)
-        for (size_t i = 0; i < n; i++) bad |= (ireal)(x[i] * x[i] * x[i] != x[i]) | (ireal)(x[i] > high);
+        for (size_t i = 0; i < n; i++) bad |= (ireal)(x[i] * x[i] * x[i] != x[i]) | (ireal)(r_abs(x[i]) > high);
     else if (domain.no_nan)
         for (size_t i = 0; i < n; i++) bad |= (ireal) !(x[i] >= low) | (ireal)(x[i] > high);
     else

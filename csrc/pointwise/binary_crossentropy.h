@@ -12,8 +12,8 @@ typedef struct {
 
 inline_ sides smoothed(real target, real smoothing)
 {
-    const real t = r_fma(target, 1 - smoothing, smoothing / 2);
-    return (sides){t, 1 - t};
+    const real keep = 1 - smoothing, half = smoothing / 2;
+    return (sides){r_fma(target, keep, half), r_fma(1 - target, keep, half)};
 }
 
 /* A term with weight 0 is 0 also at an infinite logarithm (eps = 0).  Derivatives at and beyond the bounds are those

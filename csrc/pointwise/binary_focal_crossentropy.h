@@ -18,11 +18,11 @@ inline_ real focal_balance(sides t, const real *param) { return t.of_1 * param[0
 /* u^gamma; a u that has underflowed is as good as the smallest number. */
 inline_ real focal_power(real u, real gamma) { return r_exp(gamma * r_log(r_max(u, R_SMALLEST))); }
 
-inline_ jet focal_jet(real factor, real gamma, real h, real h2, real c, real dc, real ddc)
+inline_ jet focal_jet(real factor, real gamma, real h, real h2, real c, real c_finite, real dc, real ddc)
 {
     return (jet){.value = factor * c,
-                 .grad = factor * (gamma * h * c + dc),
-                 .hess = factor * (gamma * (((gamma - 1) * h * h + h2) * c + 2 * h * dc) + ddc)};
+                 .grad = factor * (gamma * h * c_finite + dc),
+                 .hess = factor * (gamma * (((gamma - 1) * h * h + h2) * c_finite + 2 * h * dc) + ddc)};
 }
 
 inline_ jet binary_focal_crossentropy(real target, real pred, const real *param)
@@ -31,13 +31,14 @@ inline_ jet binary_focal_crossentropy(real target, real pred, const real *param)
     const sides t = smoothed(target, param[2]);
     const real p = r_min(r_max(pred, eps), 1 - eps), d1 = t.of_1 / p, d0 = t.of_0 / (1 - p);
     const real u = t.of_0 * p + t.of_1 * (1 - p), c = -t.of_1 * r_log(p) - t.of_0 * r_log1p(-p);
-    return focal_jet(focal_balance(t, param) * focal_power(u, gamma), gamma, (t.of_0 - t.of_1) / u, 0, c, d0 - d1,
+    return focal_jet(focal_balance(t, param) * focal_power(u, gamma), gamma, (t.of_0 - t.of_1) / u, 0, c, c, d0 - d1,
                      d0 / (1 - p) + d1 / p);
 }
 
-/* The sigmoids of a logit and of its negative, and the cross-entropy by the logit. */
+/* The sigmoids of a logit and of its negative, and the cross-entropy by the logit; c_finite is for products with slopes
+ * that have underflowed where it stops. */
 typedef struct {
-    real p, q, c, dc, ddc;
+    real p, q, c, c_finite, dc, ddc;
 } logit_terms;
 
 inline_ logit_terms terms_of_logit(sides t, real pred)
@@ -45,7 +46,9 @@ inline_ logit_terms terms_of_logit(sides t, real pred)
     const real a = r_abs(pred), e = r_exp_nonpos(-a), large = 1 / (1 + e), small = e * large;
     const int positive = pred > 0;
     const real p = positive ? large : small, q = positive ? small : large, wrong = positive ? t.of_0 : t.of_1;
-    return (logit_terms){p, q, r_log1p01(e) + (wrong == 0 ? 0 : wrong * a), t.of_0 * p - t.of_1 * q, p * q};
+    const real l = r_log1p01(e);
+    return (logit_terms){p,    q, l + (wrong == 0 ? 0 : wrong * a), l + wrong * r_min(a, 2000), t.of_0 * p - t.of_1 * q,
+                         p * q};
 }
 
 /* p' = p q and p'' = p q (q - p), so h = (t0 - t1) p q / u and u''/u = h (q - p); for a hard label h is q or -p, and
@@ -57,7 +60,8 @@ inline_ jet binary_focal_crossentropy_logits(real target, real pred, const real 
     const logit_terms l = terms_of_logit(t, pred);
     const real u = t.of_0 * l.p + t.of_1 * l.q;
     const real h = (t.of_0 - t.of_1) / (t.of_0 / r_max(l.q, R_SMALLEST) + t.of_1 / r_max(l.p, R_SMALLEST));
-    return focal_jet(focal_balance(t, param) * focal_power(u, gamma), gamma, h, h * (l.q - l.p), l.c, l.dc, l.ddc);
+    return focal_jet(focal_balance(t, param) * focal_power(u, gamma), gamma, h, h * (l.q - l.p), l.c, l.c_finite, l.dc,
+                     l.ddc);
 }
 
 /* gamma = 2, the paper's choice, needs neither a power nor a quotient:
@@ -69,6 +73,6 @@ inline_ jet binary_focal_crossentropy_logits_squared(real target, real pred, con
     const real u = t.of_0 * l.p + t.of_1 * l.q, du = (t.of_0 - t.of_1) * l.ddc, ddu = du * (l.q - l.p);
     const real balance = focal_balance(t, param);
     return (jet){.value = balance * u * u * l.c,
-                 .grad = balance * u * (2 * du * l.c + u * l.dc),
-                 .hess = balance * (2 * (du * du + u * ddu) * l.c + u * (4 * du * l.dc + u * l.ddc))};
+                 .grad = balance * u * (2 * du * l.c_finite + u * l.dc),
+                 .hess = balance * (2 * (du * du + u * ddu) * l.c_finite + u * (4 * du * l.dc + u * l.ddc))};
 }

@@ -10,5 +10,6 @@ inline_ jet msle(real target, real pred, const real *param)
     (void)param;
     const real low = pred < target ? pred : target, high = pred < target ? target : pred;
     const real u = r_sign(r_log1p((high - low) / (1 + low)), pred - target), d = 1 / (1 + pred);
-    return (jet){.value = u * u, .grad = 2 * u * d, .hess = 2 * (1 - u) * d * d};
+    const int flat = d == 0; /* the prediction is infinite */
+    return (jet){.value = u * u, .grad = flat ? 0 : 2 * u * d, .hess = flat ? 0 : 2 * (1 - u) * d * d};
 }

@@ -10,12 +10,14 @@ inline_ jet poisson(real target, real pred, const real *param)
 {
     const real eps = param[0], q = pred + eps;
     const real t_log = target == 0 ? 0 : target * r_log(q), slope = target == 0 ? 0 : target / q;
-    return (jet){.value = pred < R_INF ? pred - t_log : pred, .grad = 1 - slope, .hess = target == 0 ? 0 : slope / q};
+    return (jet){.value = pred < R_INF ? pred - t_log : pred,
+                 .grad = pred == pred ? 1 - slope : pred,
+                 .hess = target == 0 ? 0 : slope / q};
 }
 
 inline_ jet poisson_log(real target, real pred, const real *param)
 {
     (void)param;
     const real e = r_exp(pred), linear = target == 0 ? 0 : target * pred;
-    return (jet){.value = pred < R_INF ? e - linear : pred, .grad = e - target, .hess = e};
+    return (jet){.value = e < R_INF ? e - linear : e, .grad = e - target, .hess = e};
 }

@@ -20,8 +20,15 @@ const lf_pointwise *lf_pointwise_find(const char *name)
 const char *lf_pointwise_name(const lf_pointwise *loss) { return loss->name; }
 size_t lf_pointwise_nparam(const lf_pointwise *loss) { return loss->nparam; }
 
-lf_domain lf_pointwise_domain(const lf_pointwise *loss, lf_status operand)
+/* The row of a loss for arithmetic of another dtype: the kernel, and the domain with its bounds rounded. */
+static const lf_pointwise *row_for(const lf_pointwise *loss, lf_dtype dtype)
 {
+    return &lf_kernels(dtype)->pointwise[loss - lf_base_f32.pointwise];
+}
+
+lf_domain lf_pointwise_domain(const lf_pointwise *loss, lf_dtype dtype, lf_status operand)
+{
+    loss = row_for(loss, dtype);
     return operand == LF_BAD_TARGET ? loss->target : operand == LF_BAD_PRED ? loss->pred : loss->stream;
 }
 
@@ -120,9 +127,8 @@ static int do_block(worker *w, size_t first, size_t n)
         const int here = j->out[o].data && !j->spills[o], aside = j->out[o].data || (o == VALUE && j->values);
         out[o] = here ? j->out[o].data + first * size : aside ? w->out[o].block : NULL;
     }
-    w->k->pointwise[j->loss - lf_base_f32.pointwise].run(n, in[TARGET], in[PRED], in[WEIGHT], in[STREAM],
-                                                         j->call->param, j->call->scale, out[VALUE], out[GRAD],
-                                                         out[HESS], j->sums && !out[VALUE] ? &w->sum : NULL);
+    j->loss->run(n, in[TARGET], in[PRED], in[WEIGHT], in[STREAM], j->call->param, j->call->scale, out[VALUE], out[GRAD],
+                 out[HESS], j->sums && !out[VALUE] ? &w->sum : NULL);
     if (j->sums && out[VALUE]) w->sum = w->k->sum(n, out[VALUE]);
     for (int o = 0; o < NOUT; o++)
         if (j->out[o].data && j->spills[o]) lf_write(&j->out[o], j->dtype, first, n, out[o]);
@@ -261,7 +267,7 @@ lf_status lf_pointwise_run(const lf_pointwise *loss, lf_dtype dtype, const lf_ca
     job j;
     memset(&j.reads, 0, sizeof j.reads);
     memset(&j.spills, 0, sizeof j.spills);
-    j.loss = loss;
+    j.loss = row_for(loss, dtype);
     j.call = call;
     j.dtype = dtype;
     j.check_only = 0;
@@ -276,7 +282,7 @@ lf_status lf_pointwise_run(const lf_pointwise *loss, lf_dtype dtype, const lf_ca
         !lf_open(&j.moment_weight, call->weight.data, call->weight.data ? call->weight.dtype : LF_F64,
                  call->weight.stride, call->weight.layout))
         return LF_BAD_ARGUMENT;
-    const lf_domain domain[NIN] = {loss->target, loss->pred, loss->stream, WEIGHTS};
+    const lf_domain domain[NIN] = {j.loss->target, j.loss->pred, j.loss->stream, WEIGHTS};
     int checks = 0;
     for (int i = 0; i < NIN; i++) {
         j.domain[i] = domain[i];

@@ -37,9 +37,14 @@ def _foreign(name: str, x: Any) -> Array:
             first = np.unravel_index(int(np.ma.getmaskarray(x).argmax()), x.shape)
             raise ValueError(f"{name}{position(first)} is masked, expected a number: fill or drop masked elements")
         return np.asarray(x.data)
-    if getattr(x, "null_count", 0):
+    nulls = getattr(x, "null_count", 0)  # of pyarrow; a method of polars
+    if nulls() if callable(nulls) else nulls:
         null = int(np.asarray(x.is_null()).argmax())
         raise ValueError(f"{name}[{null}] is null, expected a number: fill or drop nulls first")
+    if hasattr(x, "isna") and not isinstance(getattr(x, "dtype", np.dtype(float)), np.dtype):
+        missing = np.asarray(x.isna())  # of a pandas array with a mask of its own
+        if missing.any():
+            raise ValueError(f"{name}[{int(missing.argmax())}] is missing, expected a number: fill or drop it first")
     try:
         array = np.asarray(x)
         if array.dtype == object and hasattr(x, "__dlpack__"):
@@ -49,9 +54,9 @@ def _foreign(name: str, x: Any) -> Array:
     except ValueError as error:
         raise ValueError(f"{name} cannot be read as a NumPy array: {error}") from error
     if array.dtype == object:
-        missing = [i for i, v in enumerate(array.ravel()) if v is None or v != v or type(v).__name__ == "NAType"]
-        if missing:
-            first_missing = np.unravel_index(missing[0], array.shape)
+        absent = [i for i, v in enumerate(array.ravel()) if v is None or type(v).__name__ == "NAType"]
+        if absent:
+            first_missing = np.unravel_index(absent[0], array.shape)
             raise ValueError(f"{name}{position(first_missing)} is missing, expected a number: fill or drop it first")
     return array
 

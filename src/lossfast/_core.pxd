@@ -64,7 +64,7 @@ cdef extern from "lossfast/lossfast.h" nogil:
         double low
         double high
         int sign_labels
-    lf_domain lf_pointwise_domain(const lf_pointwise *loss, lf_status operand)
+    lf_domain lf_pointwise_domain(const lf_pointwise *loss, lf_dtype dtype, lf_status operand)
     ctypedef struct lf_call:
         size_t n
         lf_in target

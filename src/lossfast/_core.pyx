@@ -122,9 +122,10 @@ cdef class Kernel:
         self.name = name
         self.nparam = lf_pointwise_nparam(self.loss)
 
-    def domains(self):
+    def domains(self, bint single):
         """((low, high, sign labels), ...) of target, prediction and parameter array."""
-        domains = [lf_pointwise_domain(self.loss, s) for s in (LF_BAD_TARGET, LF_BAD_PRED, LF_BAD_STREAM)]
+        cdef lf_dtype dtype = LF_F32 if single else LF_F64
+        domains = [lf_pointwise_domain(self.loss, dtype, s) for s in (LF_BAD_TARGET, LF_BAD_PRED, LF_BAD_STREAM)]
         return tuple((d["low"], d["high"], bool(d["sign_labels"])) for d in domains)
 
     def run(self, bint single, target, pred, weight, stream, tuple params, double scale, value, grad, hess,
@@ -308,26 +309,32 @@ cdef class Pointwise:
         return a
 
     def __call__(self, *args, **kwargs):
+        """The value: a float, or an array with reduction="none" or "sample"."""
         result = self.quick(1, args, kwargs)
         return self._general(1, args, kwargs) if result is None else result
 
     def grad(self, *args, **kwargs):
+        """The gradient of the reduced value by y_pred."""
         result = self.quick(2, args, kwargs)
         return self._general(2, args, kwargs) if result is None else result
 
     def hess(self, *args, **kwargs):
+        """The diagonal of the Hessian of the reduced value by y_pred."""
         result = self.quick(4, args, kwargs)
         return self._general(4, args, kwargs) if result is None else result
 
     def value_and_grad(self, *args, **kwargs):
+        """Value and gradient, in one pass."""
         result = self.quick(3, args, kwargs)
         return self._general(3, args, kwargs) if result is None else result
 
     def grad_and_hess(self, *args, **kwargs):
+        """Gradient and Hessian, in one pass."""
         result = self.quick(6, args, kwargs)
         return self._general(6, args, kwargs) if result is None else result
 
     def value_grad_hess(self, *args, **kwargs):
+        """Value, gradient and Hessian, in one pass."""
         result = self.quick(7, args, kwargs)
         return self._general(7, args, kwargs) if result is None else result
 
@@ -371,7 +378,7 @@ def vecmath(str name, cnp.ndarray x not None):
     """f(x) for a function of csrc/vecmath.h and a contiguous float32 or float64 array."""
     y = np.empty_like(x)
     cdef size_t n = cnp.PyArray_SIZE(x)
-    if not cnp.PyArray_ISCARRAY_RO(x) or lf_vecmath(name.encode(), <lf_dtype>dtype_of(x), n, cnp.PyArray_DATA(x),
+    if not cnp.PyArray_ISCARRAY_RO(x) or cnp.PyArray_TYPE(x) not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or lf_vecmath(name.encode(), <lf_dtype>dtype_of(x), n, cnp.PyArray_DATA(x),
                                                     cnp.PyArray_DATA(<cnp.ndarray>y)) != LF_OK:
         raise ValueError(name)
     return y

@@ -110,7 +110,10 @@ class Param:
                     f"{name} is {value!r}, expected {self.range()}" + did_you_mean(str(value), self.choices)
                 )
             return str(value)
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{name} is {value!r}, expected {self.range()}") from error
         if array.ndim and self.array:  # its elements are checked where they are used, with those of y_true
             return as_array(name, value)
         if array.ndim or array.dtype.kind not in "iuf":
@@ -222,21 +225,27 @@ else:
         _general: Callable[..., Any]
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """The value: a float, or an array with reduction="none" or "sample"."""
             return self._general(1, args, kwargs)
 
         def grad(self, *args: Any, **kwargs: Any) -> Any:
+            """The gradient of the reduced value by y_pred."""
             return self._general(2, args, kwargs)
 
         def hess(self, *args: Any, **kwargs: Any) -> Any:
+            """The diagonal of the Hessian of the reduced value by y_pred."""
             return self._general(4, args, kwargs)
 
         def value_and_grad(self, *args: Any, **kwargs: Any) -> Any:
+            """Value and gradient, in one pass."""
             return self._general(3, args, kwargs)
 
         def grad_and_hess(self, *args: Any, **kwargs: Any) -> Any:
+            """Gradient and Hessian, in one pass."""
             return self._general(6, args, kwargs)
 
         def value_grad_hess(self, *args: Any, **kwargs: Any) -> Any:
+            """Value, gradient and Hessian, in one pass."""
             return self._general(7, args, kwargs)
 
 
@@ -293,7 +302,8 @@ class Loss(_Base):  # type: ignore[misc]
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: make a new one with other parameters")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={_shown(v)}' for k, v in self._params.items())})"

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lossfast._errors import EXACT_BITS
 from lossfast._evaluate import moments
 from lossfast._loss import Loss
@@ -126,11 +128,12 @@ class Accumulator:
 
     def state(self) -> dict[str, Any]:
         """All that it holds, as plain data that JSON keeps without loss; `from_state` turns it back."""
+        config = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in self.loss.get_params().items()}
         return {
             "version": STATE_VERSION,
-            "loss": {"class_name": type(self.loss).__name__, "config": self.loss.get_params()},
-            **{k: hex(v) for k, v in self._sums.items()},
-            **self._counts,
+            "loss": {"class_name": type(self.loss).__name__, "config": config},
+            "sums": {k: hex(v) for k, v in self._sums.items()},
+            "counts": dict(self._counts),
             "min": self._min.hex(),
             "max": self._max.hex(),
         }
@@ -153,8 +156,8 @@ class Accumulator:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"state has version {state.get('version')!r}, expected {STATE_VERSION}")
         new = cls(get(state["loss"]))
-        new._sums = {k: int(state[k], 16) for k in _SUMS}
-        new._counts = {k: int(state[k]) for k in _COUNTS}
+        new._sums = {k: int(state["sums"][k], 16) for k in _SUMS}
+        new._counts = {k: int(state["counts"][k]) for k in _COUNTS}
         new._min, new._max = float.fromhex(state["min"]), float.fromhex(state["max"])
         return new
 

@@ -34,6 +34,11 @@ def _sigmoids(z):
     return np.exp(-np.logaddexp(0, -z)), np.exp(-np.logaddexp(0, z))
 
 
+def _smoothed(y_true, s):
+    """The two class weights of a target, without cancellation."""
+    return y_true * (1 - s) + s / 2, (1 - y_true) * (1 - s) + s / 2
+
+
 def _times(weight, x):
     """A product that is 0 where the weight is, whatever x."""
     return np.where(weight == 0, 0.0, weight * x)
@@ -100,8 +105,8 @@ def binary_crossentropy(y_true, y_pred, from_logits, label_smoothing, pos_weight
     >>> lf.bce.grad([1.0, 0.0], [0.0, 0.0], from_logits=True)
     array([-0.25,  0.25])
     """
-    t = y_true * (1 - label_smoothing) + label_smoothing / 2
-    w1, w0 = pos_weight * t, 1 - t
+    t, rest = _smoothed(y_true, label_smoothing)
+    w1, w0 = pos_weight * t, rest
     nan = np.where(np.isnan(y_pred), np.nan, 0.0)
     if from_logits:
         p, q = _sigmoids(y_pred)
@@ -178,27 +183,27 @@ def binary_focal_crossentropy(y_true, y_pred, gamma, alpha, from_logits, label_s
     >>> round(lf.focal([1, 0], [0.9, 0.2], gamma=2.0), 6)
     0.00499
     """
-    t = y_true * (1 - label_smoothing) + label_smoothing / 2
-    balance = 1.0 if alpha is None else t * alpha + (1 - t) * (1 - alpha)
+    t, s = _smoothed(y_true, label_smoothing)
+    balance = 1.0 if alpha is None else t * alpha + s * (1 - alpha)
     if from_logits:
         p, q = _sigmoids(y_pred)
-        c = _times(t, np.logaddexp(0, -y_pred)) + _times(1 - t, np.logaddexp(0, y_pred))
-        dp, ddp, dc, ddc = p * q, p * q * (q - p), (1 - t) * p - t * q, p * q
+        c = _times(t, np.logaddexp(0, -y_pred)) + _times(s, np.logaddexp(0, y_pred))
+        dp, ddp, dc, ddc = p * q, p * q * (q - p), s * p - t * q, p * q
     else:
         p = np.clip(y_pred, eps, 1 - eps)
         q = 1 - p
-        c = -t * np.log(p) - (1 - t) * np.log1p(-p)
-        dp, ddp, dc, ddc = 1.0, 0.0, (1 - t) / q - t / p, (1 - t) / q**2 + t / p**2
-    # u = 1 - p_t is linear in p, with slope 1 - 2 t; where it vanishes, so does all it is multiplied with.
-    u = t * q + (1 - t) * p
+        c = -t * np.log(p) - s * np.log1p(-p)
+        dp, ddp, dc, ddc = 1.0, 0.0, s / q - t / p, s / q**2 + t / p**2
+    # u = 1 - p_t is linear in p, with slope s - t; where it vanishes, so does all it is multiplied with.
+    u = t * q + s * p
     log_u = np.log(np.maximum(u, 1e-300))
-    slope = (1 - 2 * t) * dp / np.maximum(u, 1e-300)
-    curvature = (1 - 2 * t) * ddp / np.maximum(u, 1e-300)
-    power = np.exp(gamma * log_u)
+    slope = (s - t) * dp / np.maximum(u, 1e-300)
+    curvature = (s - t) * ddp / np.maximum(u, 1e-300)
+    power, finite = np.exp(gamma * log_u), np.minimum(c, 1e300)  # an infinite c meets slopes that vanish faster
     return Jet(
         value=balance * power * c,
-        grad=balance * power * (gamma * slope * c + dc),
-        hess=balance * power * (gamma * ((gamma - 1) * slope**2 + curvature) * c + 2 * gamma * slope * dc + ddc),
+        grad=balance * power * (gamma * slope * finite + dc),
+        hess=balance * power * (gamma * ((gamma - 1) * slope**2 + curvature) * finite + 2 * gamma * slope * dc + ddc),
     )
 
 
@@ -238,7 +243,7 @@ def hinge(y_true, y_pred):
     """
     y = _signed(y_true)
     m = y * y_pred
-    return Jet(np.maximum(0, 1 - m), np.where(m <= 1, -y, 0 * m), np.zeros_like(m))
+    return Jet(np.maximum(0, 1 - m), np.where(m <= 1, -y, np.where(np.isnan(m), m, 0.0)), np.zeros_like(m))
 
 
 @pointwise(

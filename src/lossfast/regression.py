@@ -269,7 +269,7 @@ def msle(y_true, y_pred):
     1.0
     """
     u, d = np.log1p(y_pred) - np.log1p(y_true), 1 / (1 + y_pred)
-    return Jet(u**2, 2 * u * d, 2 * (1 - u) * d**2)
+    return Jet(u**2, np.where(d == 0, 0.0, 2 * u * d), np.where(d == 0, 0.0, 2 * (1 - u) * d**2))
 
 
 def _poisson_kernel(log_input, eps):
@@ -306,15 +306,16 @@ def poisson(y_true, y_pred, log_input, eps):
     >>> lf.poisson.grad([2.0], [0.0], log_input=True)
     array([-1.])
     """
-    some = y_true > 0
+    some = y_true != 0
     if log_input:
         rate = np.exp(y_pred)
         value = np.where(some, rate - np.where(some, y_true * y_pred, 0.0), rate)
-        value = np.where(y_pred == np.inf, np.inf, value)
-        return Jet(value + 0 * y_true, rate - y_true, rate)
+        value = np.where(np.isinf(rate), np.inf, value)
+        return Jet(value, rate - y_true, rate)
     q = y_pred + eps
     value = np.where(y_pred == np.inf, np.inf, y_pred - np.where(some, y_true * np.log(q), 0.0))
-    return Jet(value + 0 * y_true, 1 - np.where(some, y_true / q, 0.0), np.where(some, y_true / q**2, 0.0))
+    grad = np.where(np.isnan(y_pred), np.nan, 1 - np.where(some, y_true / q, 0.0))
+    return Jet(value, grad, np.where(some, y_true / q**2, 0.0))
 
 
 @pointwise(
@@ -392,7 +393,7 @@ def tweedie(y_true, y_pred, power):
         return gamma.declaration.spec(y_true, y_pred)
     a, b = 1 - power, 2 - power
     first = np.exp(b * y_pred)
-    second = np.where(y_true == 0, 0 * y_pred, y_true * np.exp(a * y_pred))
+    second = np.where(y_true == 0, 0.0, y_true * np.exp(a * y_pred))
     both = np.isinf(first) & np.isinf(second)
     first, second = np.where(both & (y_pred < 0), 0.0, first), np.where(both & (y_pred > 0), 0.0, second)
     return Jet(first / b - second / a, first - second, b * first - a * second)
@@ -449,7 +450,7 @@ def gaussian_nll(y_true, y_pred, var, eps, full, wrt):
     array([0.])
     """
     r = y_pred - y_true
-    v = np.maximum(var, eps) + 0 * r
+    v = np.broadcast_to(np.maximum(var, eps), r.shape)
     value = (np.log(v) + r**2 / v) / 2 + (math.log(2 * math.pi) / 2 if full else 0.0)
     if wrt == "var":
         return Jet(value, (1 / v - r**2 / v**2) / 2, (2 * r**2 / v**3 - 1 / v**2) / 2)

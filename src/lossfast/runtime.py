@@ -22,7 +22,7 @@ def set_num_threads(n: int | None) -> None:
     """How many threads calls without `n_threads` use, at most; None: one per processor.
 
     The environment's LOSSFAST_NUM_THREADS (else OMP_NUM_THREADS) says it at start.  No number changes a bit of any
-    result.  A child process made by fork() runs on one thread until it calls this.
+    result.  A child process made by fork() runs on one thread, whatever is said here.
     """
     if n is not None and (not isinstance(n, int) or isinstance(n, bool)):
         raise TypeError(f"n is {n!r}, expected an integer or None")
@@ -80,7 +80,7 @@ def set_isa(name: str) -> None:
 def _from_environment() -> None:
     wanted = os.environ.get("LOSSFAST_NUM_THREADS")
     if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
+        if not (wanted.isascii() and wanted.isdecimal() and int(wanted) > 0):
             warnings.warn(f"LOSSFAST_NUM_THREADS={wanted!r} is not a positive integer and is ignored", stacklevel=2)
         else:
             set_num_threads(int(wanted))

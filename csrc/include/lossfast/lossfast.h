@@ -110,8 +110,8 @@ typedef struct {
     void *context;
 } lf_control;
 
-void lf_set_num_threads(int nthreads); /* 0: all processors.  After fork() a child runs on one thread until it
-                                          calls this, for OpenMP's threads do not survive a fork. */
+void lf_set_num_threads(int nthreads); /* 0: all processors.  A child made by fork() runs on one thread whatever is
+                                          said here, for OpenMP would wait there for threads that it does not have. */
 int lf_get_num_threads(void);
 
 const char *lf_isa(void);               /* "avx512", "avx2" or "base": chosen once, when the library is loaded, */
@@ -160,7 +160,8 @@ typedef struct {
     int sign_labels;  /* only -1, 0 and 1 */
     int no_nan;       /* elsewhere a NaN is let through, and makes its own element NaN */
 } lf_domain;
-lf_domain lf_pointwise_domain(const lf_pointwise *loss, lf_status operand); /* LF_BAD_TARGET: of the target ... */
+lf_domain lf_pointwise_domain(const lf_pointwise *loss, lf_dtype dtype, lf_status operand); /* LF_BAD_TARGET: of the
+                                                                                             target, and so on */
 
 typedef struct {
     size_t n;

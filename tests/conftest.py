@@ -1,0 +1,106 @@
+"""What all tests share: every loss of the registry in every parameter case, every instruction set and dtype.
+
+A test that takes `loss` runs for each loss with each of its parameter cases, one that takes `plain` for each loss
+with its defaults; `isa`, `dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core and
+are deselected where the NumPy backend runs.
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import numpy as np
+import pytest
+
+import lossfast as lf
+from lossfast._loss import REGISTRY
+
+lf.names()  # fills the registry
+COMPILED = lf.backend() == "c"
+METHODS = {"__call__": ("value",), "grad": ("grad",), "hess": ("hess",), "value_and_grad": ("value", "grad")}
+
+
+def _levels():
+    """The instruction sets of this processor and build."""
+    if not COMPILED:
+        return ["none"]
+    before, found = lf.isa(), []
+    for level in ("base", "avx2", "avx512"):
+        try:
+            lf.set_isa(level)
+            found.append(level)
+        except ValueError:
+            pass
+    lf.set_isa(before)
+    return found
+
+
+LEVELS = _levels()
+DEFAULT_LEVEL = lf.isa()
+PLAIN = [REGISTRY[name] for name in sorted(REGISTRY)]
+CASES = [type(loss)(**params) for loss in PLAIN for params in loss.declaration.cases()]
+
+
+def _id(loss):
+    params, defaults = loss.get_params(), REGISTRY[loss.name].get_params()
+    changed = ",".join(f"{k}={v}" for k, v in params.items() if v != defaults[k])
+    return f"{loss.name}({changed})"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "compiled: needs the compiled core")
+
+
+def pytest_report_header(config):
+    return f"lossfast: backend {lf.backend()}, instruction sets {', '.join(LEVELS)}, {len(CASES)} parameter cases"
+
+
+def pytest_collection_modifyitems(config, items):
+    if COMPILED:
+        return
+    away = [item for item in items if item.get_closest_marker("compiled")]
+    config.hook.pytest_deselected(items=away)
+    items[:] = [item for item in items if item not in set(away)]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The largest errors that the tests of derivatives met, in ULP."""
+    worst = {}
+    for report in (*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())):
+        for what, error in report.user_properties if "test_derivatives" in report.nodeid else ():
+            worst[what] = max(worst.get(what, (0, "")), (error, report.nodeid.partition("[")[2][:-1]))
+    for what, (error, case) in sorted(worst.items()):
+        terminalreporter.write_line(f"largest error of {what}: {error:.2f} ULP, {case}")
+
+
+def pytest_generate_tests(metafunc):
+    wanted = metafunc.fixturenames
+    if "loss" in wanted:
+        metafunc.parametrize("loss", CASES, ids=_id)
+    if "plain" in wanted:
+        metafunc.parametrize("plain", PLAIN, ids=_id)
+    if "method" in wanted:
+        metafunc.parametrize("method", METHODS)
+    if "isa" in wanted:
+        metafunc.parametrize("isa", LEVELS, indirect=True)
+    if "dtype" in wanted:
+        metafunc.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+
+
+@pytest.fixture
+def isa(request):
+    if request.param != "none":
+        lf.set_isa(request.param)
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    """Each test leaves threads and instruction set as it found them."""
+    before = lf.get_num_threads()
+    yield
+    if COMPILED:
+        lf.set_isa(DEFAULT_LEVEL)
+        if lf.get_num_threads() != before:
+            lf.set_num_threads(before)
