@@ -8,7 +8,9 @@ typedef struct {
     char *data;
     lf_dtype dtype;
     ptrdiff_t stride;
-    int ndim; /* 1: element i stands at data + i * stride, and shape and strides are not set */
+    int in_place; /* its blocks can be used where they stand */
+    int repeats;  /* one element again and again */
+    int ndim;     /* 1: element i stands at data + i * stride, and shape and strides are not set */
     size_t shape[LF_MAX_NDIM];
     ptrdiff_t strides[LF_MAX_NDIM];
 } lf_array;
@@ -19,14 +21,24 @@ typedef struct {
     size_t repeated;
 } lf_buffer;
 
-/* 0: the dtype or the layout is not one. */
-int lf_open(lf_array *array, const void *data, lf_dtype dtype, ptrdiff_t stride, const lf_layout *layout);
+/* An array for a kernel of dtype `kernel`.  0: its dtype or its layout is not one. */
+int lf_open(lf_array *array, lf_dtype kernel, const void *data, lf_dtype dtype, ptrdiff_t stride,
+            const lf_layout *layout);
 
-/* Whether blocks of the array can be used where they stand. */
-int lf_contiguous(const lf_array *array, lf_dtype dtype);
+/* Elements first ... first + n - 1, n <= BLOCK, into the buffer as `kernel`, and back. */
+const void *lf_fill(const lf_array *array, lf_dtype kernel, size_t first, size_t n, lf_buffer *buffer);
+void lf_write(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block);
 
-/* Elements first ... first + n - 1, n <= BLOCK, as `dtype`: where they stand if they can be, else in the buffer. */
-const void *lf_read(const lf_array *array, lf_dtype dtype, size_t first, size_t n, lf_buffer *buffer);
-void lf_write(const lf_array *array, lf_dtype dtype, size_t first, size_t n, const void *block);
+/* The elements where they stand if they can be used there, else in the buffer. */
+static inline const void *lf_read(const lf_array *array, lf_dtype kernel, size_t first, size_t n, lf_buffer *buffer)
+{
+    if (array->in_place) return array->data + (ptrdiff_t)first * array->stride;
+    if (array->repeats && buffer->repeated >= n) return buffer->block;
+    return lf_fill(array, kernel, first, n, buffer);
+}
+
+/* Writes a block past the caches, to memory that will not be read soon; lf_streamed() when all blocks are written. */
+void lf_stream(void *to, const void *block, size_t size);
+void lf_streamed(void);
 
 #endif

@@ -79,11 +79,8 @@ inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const 
         WANT(VALUE);
         WANT(SUM);
         WANT(GRAD);
-        WANT(HESS);
         WANT(VALUE | GRAD);
         WANT(SUM | GRAD);
-        WANT(VALUE | HESS);
-        WANT(SUM | HESS);
         WANT(GRAD | HESS);
         WANT(VALUE | GRAD | HESS);
         WANT(SUM | GRAD | HESS);

@@ -46,8 +46,8 @@ const char *lf_status_string(lf_status status)
 
 enum { TARGET, PRED, STREAM, WEIGHT, NIN };
 enum { VALUE, GRAD, HESS, NOUT };
+enum { STREAM_FROM = 24 << 20 }; /* bytes of an output: measured, where writing past the caches begins to pay */
 static const lf_status BAD[NIN] = {LF_BAD_TARGET, LF_BAD_PRED, LF_BAD_STREAM, LF_BAD_WEIGHT};
-static const double ONE = 1;
 static const lf_domain WEIGHTS = {.low = 0, .high = DBL_MAX, .no_nan = 1};
 
 /* One call, shared by its threads. */
@@ -60,6 +60,7 @@ typedef struct {
     int reads[NIN], checks[NIN];
     lf_domain domain[NIN];
     int spills[NOUT]; /* the kernel writes aside first: another dtype or layout, or an array that is read */
+    int streams;      /* outputs are so large that they are written past the caches */
     int check_only;
     int values; /* the losses are wanted in a block of their own: for sums of rows, and moments */
     int sums;   /* the sum of each block is wanted */
@@ -74,6 +75,7 @@ typedef struct {
 typedef struct {
     job *j;
     const kernels *k;
+    size_t size; /* of an element */
     lf_buffer in[NIN], moment_weight, out[NOUT];
     const void *values; /* of the last block, */
     double sum;         /* or their sum */
@@ -83,6 +85,7 @@ static void start(worker *w, job *j)
 {
     w->j = j;
     w->k = lf_kernels(j->dtype);
+    w->size = lf_itemsize(j->dtype);
     for (int i = 0; i < NIN; i++) w->in[i].repeated = 0;
     w->moment_weight.repeated = 0;
 }
@@ -101,7 +104,7 @@ static void report(job *j, lf_status status, size_t index)
 static int do_block(worker *w, size_t first, size_t n)
 {
     job *const j = w->j;
-    const void *in[NIN] = {NULL};
+    const void *in[NIN] = {[WEIGHT] = w->k->ones};
     size_t bad = n;
     lf_status status = LF_OK;
     for (int i = 0; i < NIN; i++) {
@@ -121,17 +124,24 @@ static int do_block(worker *w, size_t first, size_t n)
         return 1;
     }
 
-    const size_t size = lf_itemsize(j->dtype);
+    const size_t size = w->size;
     void *out[NOUT];
     for (int o = 0; o < NOUT; o++) {
-        const int here = j->out[o].data && !j->spills[o], aside = j->out[o].data || (o == VALUE && j->values);
+        const int here = j->out[o].data && !j->spills[o] && !j->streams,
+                  aside = j->out[o].data || (o == VALUE && j->values);
         out[o] = here ? j->out[o].data + first * size : aside ? w->out[o].block : NULL;
     }
+    if (out[HESS] && !out[GRAD]) out[GRAD] = w->out[GRAD].block; /* as kernels.h asks */
     j->loss->run(n, in[TARGET], in[PRED], in[WEIGHT], in[STREAM], j->call->param, j->call->scale, out[VALUE], out[GRAD],
                  out[HESS], j->sums && !out[VALUE] ? &w->sum : NULL);
     if (j->sums && out[VALUE]) w->sum = w->k->sum(n, out[VALUE]);
-    for (int o = 0; o < NOUT; o++)
-        if (j->out[o].data && j->spills[o]) lf_write(&j->out[o], j->dtype, first, n, out[o]);
+    for (int o = 0; o < NOUT; o++) {
+        if (!j->out[o].data) continue;
+        if (j->spills[o])
+            lf_write(&j->out[o], j->dtype, first, n, out[o]);
+        else if (j->streams)
+            lf_stream(j->out[o].data + first * size, out[o], n * size);
+    }
     w->values = out[VALUE];
     return 1;
 }
@@ -161,6 +171,7 @@ static void run_blocks(void *context, size_t first_block, size_t last_block)
         } else if (j->sums && !j->check_only)
             lf_exact_add(&sum, w.sum);
     }
+    if (j->streams) lf_streamed();
     if (j->check_only || !(j->sums || j->call->moments)) return;
     lf_lock();
     if (j->call->moments)
@@ -178,12 +189,13 @@ static void run_rows(void *context, size_t first_row, size_t last_row)
     worker w;
     start(&w, j);
     if (row <= BLOCK) {
-        const size_t rows = BLOCK / row, size = lf_itemsize(j->dtype);
+        const size_t rows = BLOCK / row;
         for (size_t r = first_row; r < last_row; r += rows) {
             const size_t m = last_row - r < rows ? last_row - r : rows;
             if (!do_block(&w, r * row, m * row)) return;
             if (j->check_only) continue;
-            for (size_t i = 0; i < m; i++) j->call->sum[r + i] = w.k->sum(row, (const char *)w.values + i * row * size);
+            for (size_t i = 0; i < m; i++)
+                j->call->sum[r + i] = w.k->sum(row, (const char *)w.values + i * row * w.size);
         }
         return;
     }
@@ -196,6 +208,7 @@ static void run_rows(void *context, size_t first_row, size_t last_row)
         }
         if (!j->check_only) j->call->sum[r] = lf_exact_round(&sum);
     }
+    if (j->streams) lf_streamed();
 }
 
 static lf_status run_units(job *j, const lf_control *control)
@@ -223,8 +236,8 @@ static int open_in(job *j, int i, lf_in in, const void *otherwise)
     const int given = in.data != NULL;
     if (!given && !otherwise) return j->call->n == 0;
     j->reads[i] = 1;
-    return given ? lf_open(&j->in[i], in.data, in.dtype, in.stride, in.layout)
-                 : lf_open(&j->in[i], otherwise, LF_F64, 0, NULL);
+    return given ? lf_open(&j->in[i], j->dtype, in.data, in.dtype, in.stride, in.layout)
+                 : lf_open(&j->in[i], j->dtype, otherwise, LF_F64, 0, NULL);
 }
 
 /* The addresses from the lowest to one past the highest of an array of n elements. */
@@ -241,10 +254,10 @@ static void span(const lf_array *a, size_t n, const char **low, const char **hig
 
 static int open_out(job *j, int o, lf_out out)
 {
-    if (!lf_open(&j->out[o], out.data, out.data ? out.dtype : j->dtype, out.stride, out.layout)) return 0;
+    if (!lf_open(&j->out[o], j->dtype, out.data, out.data ? out.dtype : j->dtype, out.stride, out.layout)) return 0;
     if (!out.data || !j->call->n) return 1;
     if (!lf_kernels(j->dtype)->store[out.dtype]) return 0;
-    j->spills[o] = !lf_contiguous(&j->out[o], j->dtype);
+    j->spills[o] = !j->out[o].in_place;
     const char *low, *high, *low_in, *high_in;
     span(&j->out[o], j->call->n, &low, &high);
     for (int i = 0; i < NIN; i++) {
@@ -271,15 +284,15 @@ lf_status lf_pointwise_run(const lf_pointwise *loss, lf_dtype dtype, const lf_ca
     j.call = call;
     j.dtype = dtype;
     j.check_only = 0;
+    j.streams = call->n * lf_itemsize(dtype) >= STREAM_FROM;
     j.values = call->row || call->moments;
     j.sums = call->sum && !call->row;
     j.status = LF_OK;
-    const lf_in none = {0};
     if (!open_in(&j, TARGET, call->target, NULL) || !open_in(&j, PRED, call->pred, NULL) ||
         (loss->streamed && !open_in(&j, STREAM, call->stream, call->param)) ||
-        !open_in(&j, WEIGHT, call->moments ? none : call->weight, &ONE) || !open_out(&j, VALUE, call->value) ||
-        !open_out(&j, GRAD, call->grad) || !open_out(&j, HESS, call->hess) ||
-        !lf_open(&j.moment_weight, call->weight.data, call->weight.data ? call->weight.dtype : LF_F64,
+        (call->weight.data && !call->moments && !open_in(&j, WEIGHT, call->weight, NULL)) ||
+        !open_out(&j, VALUE, call->value) || !open_out(&j, GRAD, call->grad) || !open_out(&j, HESS, call->hess) ||
+        !lf_open(&j.moment_weight, LF_F64, call->weight.data, call->weight.data ? call->weight.dtype : LF_F64,
                  call->weight.stride, call->weight.layout))
         return LF_BAD_ARGUMENT;
     const lf_domain domain[NIN] = {j.loss->target, j.loss->pred, j.loss->stream, WEIGHTS};
