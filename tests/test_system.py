@@ -110,7 +110,7 @@ def test_sixty_four_threads_at_once():
 
 INTERRUPT = """
 import os, signal, threading, time, numpy as np, lossfast as lf
-x = np.broadcast_to(np.float64(0.25), 4_000_000_000)
+x = np.broadcast_to(np.float64(0.25), 200_000_000_000)
 lf.set_num_threads(1)
 threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 start = time.monotonic()

@@ -10,8 +10,8 @@ SHARED = """\
 y_true : array_like
     Targets of any bool, integer or float dtype, {target}.
 y_pred : array_like
-    Predictions, {pred}; float16, bfloat16, float32 or float64 (anything else is taken as float64), in the shape of
-    `y_true`.
+    Predictions of the same shape, {pred} (unless a parameter says otherwise); float16, bfloat16, float32 or
+    float64, and anything else is taken as float64.
 sample_weight : array_like, optional
     Non-negative weights: a number, or an array of the shape of `y_pred` or of leading axes of it.
 reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
@@ -23,6 +23,8 @@ grad_dtype : dtype, optional
     Dtype of new gradient and Hessian arrays, by default that of `y_pred`.
 n_threads : int, optional
     By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+hess : {{"exact", "boosting"}}
+    ``"boosting"`` makes the Hessian positive, for gradient boosting: {boosting}.
 empty : {{"zero", "nan", "raise"}}
     What the mean of nothing is (no elements, or all weights 0).
 check : bool
@@ -36,16 +38,19 @@ def _indent(text: str) -> str:
     return "\n".join("    " + line if line else line for line in text.splitlines())
 
 
-def docstring(name: str, written: str, formula: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The `__doc__` of a loss's class and of its instances."""
+def docstring(
+    written: str, formula: str, params: Mapping[str, Any], target: str, pred: str, boosting: str
+) -> dict[str, Any]:
+    """`__doc__` and `__signature__` of a loss's class."""
     written = inspect.cleandoc(written)
     starts = [at for section in SECTIONS if (at := written.find(f"\n{section}\n---")) >= 0]
     head, tail = (written[: min(starts)], written[min(starts) :]) if starts else (written, "")
     own = "\n".join(f"{k} : {_type(p)}, default {p.default!r}\n{_indent(p.doc)}" for k, p in params.items())
-    shared = SHARED.format(target="as the formula needs them", pred="as the formula needs them")
+    positive = "1 times weight and scale" if boosting == "one" else "at least 1e-16 times weight and scale"
+    shared = SHARED.format(target=target, pred=pred, boosting=positive)
     text = f"""{head.rstrip()}
 
-.. math-plain: value = {formula}
+    value = {formula}
 
 Parameters
 ----------
@@ -65,7 +70,8 @@ ValueError
 TypeError
     For arrays that do not hold numbers.
 {tail}"""
-    return {"__doc__": text.replace("\n.. math-plain: value = ", "\n    value = ").rstrip() + "\n"}
+    keywords = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=p.default) for k, p in params.items()]
+    return {"__doc__": text.rstrip() + "\n", "__signature__": inspect.Signature(keywords)}
 
 
 def _type(param: Any) -> str:

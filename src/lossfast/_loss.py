@@ -382,7 +382,9 @@ def pointwise(
             boosting=boosting,
         )
         body = {"declaration": declaration, "__module__": spec.__module__}
-        body |= docstring(name, spec.__doc__ or "", formula, params)
+        defaults = declaration.resolved({k: p.default for k, p in params.items()}, single=True)
+        domains = str(declaration.target(**defaults)), str(declaration.pred(**defaults))
+        body |= docstring(spec.__doc__ or "", formula, params, *domains, boosting)
         REGISTRY[name] = type(class_name, (Loss,), body)()
         return REGISTRY[name]
 
