@@ -41,3 +41,13 @@ inline_ jet binary_crossentropy_logits(real target, real pred, const real *param
     return (jet){
         .value = r_fma(w0 + w1, r_log1p01(e), linear), .grad = positive ? g : -g, .hess = (w0 + w1) * (eq * q)};
 }
+
+/* The same without smoothing and class weights, which is how it is called most.  The two sigmoids add up to 1. */
+inline_ jet binary_crossentropy_logits_plain(real target, real pred, const real *param)
+{
+    (void)param;
+    const real a = r_abs(pred), e = r_exp_nonpos(-a), q = 1 / (1 + e), eq = e * q;
+    const int positive = pred > 0;
+    const real wrong = positive ? 1 - target : target, linear = wrong == 0 ? 0 : wrong * a, g = wrong - eq;
+    return (jet){.value = r_log1p01(e) + linear, .grad = positive ? g : -g, .hess = eq * q};
+}

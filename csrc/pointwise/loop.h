@@ -42,13 +42,13 @@ inline_ void loop(formula *f, int streamed, unsigned want, size_t n, const real 
     const size_t left = n % LANES;
     real *const value_end = value + (n - left), *const grad_end = grad + (n - left),
                 *const hess_end = hess + (n - left);
-    for (int last = 0;; last = 1) {
+    for (int more = left != 0;; more = 0) {
         for (size_t g = 0; g < groups; g++) {
             lanes(f, streamed, want, target, pred, weight, stream, param, scale, value, grad, hess, lane);
             target += LANES, pred += LANES, weight += LANES, stream += streamed ? LANES : 0;
             value += want & VALUE ? LANES : 0, grad += want & GRAD ? LANES : 0, hess += want & HESS ? LANES : 0;
         }
-        if (last || !left) break;
+        if (!more) break;
         target = pad(tail.target, target, left, half);
         pred = pad(tail.pred, pred, left, half);
         weight = pad(tail.weight, weight, left, 0);

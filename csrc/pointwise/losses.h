@@ -34,6 +34,7 @@
 #define POINTWISE(X)                                                                                                   \
     X(binary_crossentropy, 3, 1, PROBABILITY, PROBABILITY, NONNEGATIVE)                                                \
     X(binary_crossentropy_logits, 2, 1, PROBABILITY, ANY, NONNEGATIVE)                                                 \
+    X(binary_crossentropy_logits_plain, 0, 0, PROBABILITY, ANY, ANY)                                                   \
     X(binary_focal_crossentropy, 5, 1, PROBABILITY, PROBABILITY, PROBABILITY)                                          \
     X(binary_focal_crossentropy_logits, 4, 1, PROBABILITY, ANY, PROBABILITY)                                           \
     X(binary_focal_crossentropy_logits_squared, 4, 1, PROBABILITY, ANY, PROBABILITY)                                   \

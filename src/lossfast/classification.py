@@ -57,6 +57,8 @@ _EPS = smallest_step(
 
 def _bce_kernel(from_logits, label_smoothing, pos_weight, eps):
     if from_logits:
+        if label_smoothing == 0 and pos_weight == 1:
+            return "binary_crossentropy_logits_plain", ()
         return "binary_crossentropy_logits", (pos_weight, label_smoothing)
     return "binary_crossentropy", (pos_weight, label_smoothing, eps)
 
