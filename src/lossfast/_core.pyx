@@ -378,8 +378,11 @@ def vecmath(str name, cnp.ndarray x not None):
     """f(x) for a function of csrc/vecmath.h and a contiguous float32 or float64 array."""
     y = np.empty_like(x)
     cdef size_t n = cnp.PyArray_SIZE(x)
-    if not cnp.PyArray_ISCARRAY_RO(x) or cnp.PyArray_TYPE(x) not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or lf_vecmath(name.encode(), <lf_dtype>dtype_of(x), n, cnp.PyArray_DATA(x),
-                                                    cnp.PyArray_DATA(<cnp.ndarray>y)) != LF_OK:
+    cdef lf_status status = LF_BAD_ARGUMENT
+    if cnp.PyArray_ISCARRAY_RO(x) and cnp.PyArray_TYPE(x) in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
+        status = lf_vecmath(name.encode(), <lf_dtype>dtype_of(x), n, cnp.PyArray_DATA(x),
+                            cnp.PyArray_DATA(<cnp.ndarray>y))
+    if status != LF_OK:
         raise ValueError(name)
     return y
 
