@@ -1,7 +1,9 @@
 from typing import Any
 
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
+@disjoint_base
 class Kernel:
     name: str
     nparam: int
@@ -37,6 +39,7 @@ class Kernel:
         nthreads: int,
     ) -> tuple[int, int, int, int, int, int, int, int, float, float]: ...
 
+@disjoint_base
 class Pointwise:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def grad(self, *args: Any, **kwargs: Any) -> Any: ...
