@@ -37,6 +37,16 @@ static inline const void *lf_read(const lf_array *array, lf_dtype kernel, size_t
     return lf_fill(array, kernel, first, n, buffer);
 }
 
+/* Asks for the beginning of the block at `first` before it is needed: processors do not look ahead into the next page
+ * of memory by themselves. */
+static inline void lf_prefetch(const lf_array *array, size_t first)
+{
+    enum { LINE = 64, AHEAD = 8 };
+    if (!array->in_place) return;
+    const char *next = array->data + (ptrdiff_t)first * array->stride;
+    for (int i = 0; i < AHEAD; i++) __builtin_prefetch(next + i * LINE);
+}
+
 /* Writes a block past the caches, to memory that will not be read soon; lf_streamed() when all blocks are written. */
 void lf_stream(void *to, const void *block, size_t size);
 void lf_streamed(void);

@@ -110,6 +110,7 @@ static int do_block(worker *w, size_t first, size_t n)
     for (int i = 0; i < NIN; i++) {
         if (!j->reads[i]) continue;
         in[i] = lf_read(&j->in[i], j->dtype, first, n, &w->in[i]);
+        if (first + n < j->call->n) lf_prefetch(&j->in[i], first + n);
         if (!j->checks[i]) continue;
         const size_t at = w->k->check(n, in[i], j->domain[i]);
         if (at < bad) bad = at, status = BAD[i];
