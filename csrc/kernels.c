@@ -6,6 +6,10 @@
 #include "reduce.h"
 #include "pointwise/loop.h"
 #include "pointwise/losses.h"
+#include "rowwise/tile.h"
+#include "rowwise/loop.h"
+#include "rowwise/finish.h"
+#include "rowwise/losses.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
@@ -16,6 +20,41 @@
 #define ROW(name, nparam, streamed, target, pred, stream) {#name, nparam, streamed, target, pred, stream, run_##name},
 POINTWISE(KERNEL)
 static const lf_pointwise pointwise_rows[] = {POINTWISE(ROW)};
+
+#if LF_BITS == 64
+#define FINISH(name, formula, nparam, allows)                                                                          \
+    static void finish_##name(size_t n, const row_options *o, row_group *g)                                            \
+    {                                                                                                                  \
+        if ((allows)&ROW_ENTROPY)                                                                                      \
+            finish_rows(formula, nparam, DIVERGENCE, n, o, g);                                                         \
+        else if (((allows)&ROW_LINEAR) && o->targets == LABEL)                                                         \
+            finish_rows(formula, nparam, LABEL, n, o, g);                                                              \
+        else if (((allows)&ROW_LOGARITHM) && o->targets == SMOOTHED)                                                   \
+            finish_rows(formula, nparam, SMOOTHED, n, o, g);                                                           \
+        else if ((allows)&ROW_LOGARITHM)                                                                               \
+            finish_rows(formula, nparam, SOFT, n, o, g);                                                               \
+        else                                                                                                           \
+            finish_classes(n, o, g);                                                                                   \
+    }
+#define FINISHED(name) finish_##name
+ROWWISE(FINISH)
+#else
+#define FINISHED(name) NULL
+#endif
+#define CLASSES(name, formula, nparam, allows)                                                                         \
+    static void classes_##name(size_t n, const row_options *o, const row_group *g, size_t row, const void *z,          \
+                               const void *target, const void *class_weight, double *sums, void *grad, void *hess)     \
+    {                                                                                                                  \
+        if ((allows)&ROW_LOGARITHM) return;                                                                            \
+        if (grad || hess)                                                                                              \
+            class_jets(formula, 1, n, o, g, row, z, target, class_weight, sums, grad, hess);                           \
+        else                                                                                                           \
+            class_jets(formula, 0, n, o, g, row, z, target, class_weight, sums, NULL, NULL);                           \
+    }
+#define ROWWISE_ROW(name, formula, nparam, allows) {#name, nparam, allows, FINISHED(name), classes_##name},
+ROWWISE(CLASSES)
+static const lf_rowwise rowwise_rows[] = {ROWWISE(ROWWISE_ROW){"categorical_hinge", 0, ROW_HINGE, NULL, NULL},
+                                          {"multiclass_hinge", 1, ROW_HINGE | ROW_LABELS, NULL, NULL}};
 
 #define MAP(name)                                                                                                      \
     static void map_##name(size_t n, const void *x, void *y)                                                           \
@@ -37,6 +76,20 @@ const kernels LF_TABLE = {
     .npointwise = COUNT(pointwise_rows),
     .maps = map_rows,
     .nmap = COUNT(map_rows),
+    .rowwise = rowwise_rows,
+    .nrowwise = COUNT(rowwise_rows),
+    .across_reduce = reduce_across,
+    .across_spread = spread_across,
+    .into_tile = into_tile,
+    .out_of_tile = out_of_tile,
+    .along_reduce = reduce_along,
+    .along_spread = spread_along,
+    .along_exp = along_exp,
+    .highest = highest,
+    .hinge_terms = hinge_terms,
+#if LF_BITS == 64
+    .join = join_parts,
+#endif
     .ones = ones,
     .load = {[LF_BOOL] = load_bool,
              [LF_I8] = load_i8,

@@ -25,11 +25,92 @@ typedef struct {
     void (*run)(size_t n, const void *x, void *y);
 } vecmath_map;
 
+/* --- Class losses ------------------------------------------------------------------------------------------------
+ *
+ * Rows of logits z with the softmax p of z / temperature; c, of each class: its target times its class weight. */
+
+enum {
+    ACROSS = 32, /* up to so many classes, a vector holds a class of several rows; beyond, classes of one row */
+    TILE = 32,   /* rows that go across the lanes together: class k of row l stands at k * TILE + l */
+    ROWS = 64    /* rows of a group */
+};
+
+/* What a class loss allows. */
+enum {
+    ROW_LINEAR = 1,    /* a class without target costs nothing: a label needs its own class only */
+    ROW_LOGARITHM = 2, /* it is linear in log p, so that sums over a row suffice for any targets */
+    ROW_ENTROPY = 4,   /* ... and has the term t log t */
+    ROW_HINGE = 8,     /* it is one of the hinge losses: run.c */
+    ROW_LABELS = 16    /* it is defined for labels alone */
+};
+
+/* What the c of a row are. */
+typedef enum {
+    LABEL,      /* those of one class */
+    SMOOTHED,   /* and rest times the class weight in every class */
+    SOFT,       /* class weight times (keep * target + rest) */
+    DIVERGENCE, /* target, with the sum of t log t */
+    CLASSES     /* what is asked of them is asked class by class */
+} row_targets;
+
+/* A group of rows, in double: what its classes were reduced to, and what that means for each of them. */
+typedef struct {
+    double top[ROWS], sum[ROWS];                    /* max z, sum exp((z - top) / temperature) */
+    double mass[ROWS], dot[ROWS], entropy[ROWS];    /* sum c, sum c (z - top) / temperature, sum t log t */
+    double at[ROWS], weight_at[ROWS];               /* z and class weight of the label */
+    double inverse[ROWS];                           /* 1 / temperature */
+    double weight[ROWS], kept[ROWS];                /* of the row; 0 if it is ignored, else 1 */
+    double value[ROWS];                             /* weight * loss */
+    double by_exp[ROWS], by_c[ROWS], grad_at[ROWS]; /* grad = by_exp * exp() - by_c * c, at the label grad_at */
+    double to_p[ROWS], linear[ROWS], square[ROWS], hess_at[ROWS]; /* p = to_p * exp(), hess = p (linear + square p) */
+} row_group;
+
+typedef struct {
+    row_targets targets;
+    double keep, rest; /* targets are keep * target + rest: label smoothing */
+    double z_loss, scale;
+    const double *param;
+} row_options;
+
+typedef struct lf_rowwise lf_rowwise;
+struct lf_rowwise {
+    const char *name;
+    size_t nparam;
+    unsigned allows;
+    /* From what a group of n rows was reduced to: NULL in a table of floats, where it would be too coarse. */
+    void (*finish)(size_t n, const row_options *o, row_group *g);
+    /* For targets of any kind where sums do not suffice: of n classes of one row the sums of jets, added to
+     * sums[3] = {value, slope, curve}; or, given the last two, the derivatives. */
+    void (*classes)(size_t n, const row_options *o, const row_group *g, size_t row, const void *z, const void *target,
+                    const void *class_weight, double sums[3], void *grad, void *hess);
+};
+
 typedef struct {
     const lf_pointwise *pointwise;
     size_t npointwise;
     const vecmath_map *maps;
     size_t nmap;
+    const lf_rowwise *rowwise;
+    size_t nrowwise;
+    /* Softmax of a tile: z becomes exp((z - top) / temperature), and the rows are reduced. */
+    void (*across_reduce)(const row_options *o, size_t classes, void *z, const void *target, const void *class_weight,
+                          row_group *g);
+    void (*across_spread)(const row_options *o, size_t classes, void *grad, void *hess, const void *target,
+                          const void *class_weight, const row_group *g);
+    void (*into_tile)(size_t n, size_t classes, const void *rows, void *tile);
+    void (*out_of_tile)(size_t n, size_t classes, const void *tile, void *rows);
+    /* The same of n classes of each of some rows, rows `pitch` elements apart; exp may be NULL, or z. */
+    void (*along_reduce)(const row_options *o, size_t rows, size_t n, size_t pitch, const void *z, void *exp,
+                         const void *target, const void *class_weight, row_group *g);
+    void (*along_spread)(const row_options *o, size_t rows, size_t n, size_t pitch, void *grad, void *hess,
+                         const void *target, const void *class_weight, const row_group *g);
+    void (*along_exp)(size_t n, const void *z, double top, double inverse, void *exp);
+    /* One row reduced in n parts: what the whole is reduced to, as entry 0 of g, and by what factor the exponentials of
+     * each part become those of the whole.  NULL in a table of floats. */
+    void (*join)(size_t n, double *top, double *sum, double *mass, double *dot, double *entropy, double inverse,
+                 double *factor, row_group *g);
+    double (*highest)(size_t n, const void *x, size_t *at); /* the first of the largest elements, or a NaN; n > 0 */
+    double (*hinge_terms)(size_t n, const void *z, const void *target, void *margin);
     const void *ones; /* BLOCK of them: the weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

@@ -67,16 +67,21 @@ static void run(size_t first, size_t last, size_t nthreads, parallel_body *body,
     body(context, first, last);
 }
 
-lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control, parallel_body *body, void *context)
+size_t lf_threads(const lf_control *control)
 {
     const int asked = control && control->nthreads > 0 ? control->nthreads : 0;
     const int most = atomic_load(&forked) || !asked ? lf_get_num_threads() : asked;
-    const int limit = most < MAX_THREADS ? most : MAX_THREADS;
+    return (size_t)(most < MAX_THREADS ? most : MAX_THREADS);
+}
+
+lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control, parallel_body *body, void *context)
+{
+    const size_t limit = lf_threads(control);
     const size_t per_thread = PER_THREAD / unit_cost + 1, poll = PER_POLL / unit_cost + 1;
     for (size_t first = 0; first < nunits;) {
         const size_t step = control && control->interrupted && nunits - first > poll + poll / 2 ? poll : nunits - first;
         size_t nthreads = step / per_thread;
-        nthreads = nthreads < 1 ? 1 : nthreads < (size_t)limit ? nthreads : (size_t)limit;
+        nthreads = nthreads < 1 ? 1 : nthreads < limit ? nthreads : limit;
         run(first, first + step, nthreads, body, context);
         first += step;
         if (first < nunits && control->interrupted(control->context)) return LF_INTERRUPTED;

@@ -15,6 +15,9 @@ typedef void parallel_body(void *context, size_t first, size_t last);
  * Returns LF_OK or LF_INTERRUPTED. */
 lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control, parallel_body *body, void *context);
 
+/* How many threads may share the work. */
+size_t lf_threads(const lf_control *control);
+
 /* What one body does at a time. */
 void lf_lock(void);
 void lf_unlock(void);

@@ -91,9 +91,14 @@ static void store_run(size_t n, char *data, ptrdiff_t stride, char *block, const
     (*(store_block *const *)how)(n, block, data, stride);
 }
 
+void lf_load(const lf_array *array, lf_dtype kernel, size_t first, size_t n, void *to)
+{
+    each_run(array, first, n, to, lf_itemsize(kernel), load_run, &lf_kernels(kernel)->load[array->dtype]);
+}
+
 const void *lf_fill(const lf_array *array, lf_dtype kernel, size_t first, size_t n, lf_buffer *buffer)
 {
-    each_run(array, first, n, buffer->block, lf_itemsize(kernel), load_run, &lf_kernels(kernel)->load[array->dtype]);
+    lf_load(array, kernel, first, n, buffer->block);
     buffer->repeated = array->repeats ? n : 0;
     return buffer->block;
 }

@@ -25,6 +25,9 @@ typedef struct {
 int lf_open(lf_array *array, lf_dtype kernel, const void *data, lf_dtype dtype, ptrdiff_t stride,
             const lf_layout *layout);
 
+/* Elements first ... first + n - 1 to an array of `kernel`, wherever they stand. */
+void lf_load(const lf_array *array, lf_dtype kernel, size_t first, size_t n, void *to);
+
 /* Elements first ... first + n - 1, n <= BLOCK, into the buffer as `kernel`, and back. */
 const void *lf_fill(const lf_array *array, lf_dtype kernel, size_t first, size_t n, lf_buffer *buffer);
 void lf_write(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block);

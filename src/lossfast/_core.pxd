@@ -84,5 +84,41 @@ cdef extern from "lossfast/lossfast.h" nogil:
         size_t index
     lf_status lf_pointwise_run(const lf_pointwise *loss, lf_dtype dtype, const lf_call *call,
                                const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_rowwise:
+        pass
+    const lf_rowwise *lf_rowwise_find(const char *name)
+    const lf_rowwise *lf_rowwise_at(size_t index)
+    const char *lf_rowwise_name(const lf_rowwise *loss)
+    size_t lf_rowwise_nparam(const lf_rowwise *loss)
+    enum:
+        LF_MAX_CLASSES
+    ctypedef struct lf_row_call:
+        size_t rows
+        size_t classes
+        lf_in pred
+        lf_in target
+        int labels
+        int has_ignore
+        int64_t ignore
+        lf_in weight
+        lf_in temperature
+        const double *class_weight
+        const double *param
+        double label_smoothing
+        double z_loss
+        int unchecked
+        lf_out value
+        lf_out grad
+        lf_out hess
+        double scale
+        double *sum
+        lf_moments *moments
+    ctypedef struct lf_row_totals:
+        size_t kept
+        double weight
+    lf_status lf_rowwise_check(lf_dtype dtype, const lf_row_call *call, lf_row_totals *totals,
+                               const lf_control *control, lf_failure *failure)
+    lf_status lf_rowwise_run(const lf_rowwise *loss, lf_dtype dtype, const lf_row_call *call,
+                             const lf_control *control, lf_failure *failure)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
     lf_status lf_vecmath(const char *name, lf_dtype dtype, size_t n, const void *x, void *y)

@@ -40,6 +40,59 @@ class Kernel:
     ) -> tuple[int, int, int, int, int, int, int, int, float, float]: ...
 
 @disjoint_base
+class RowKernel:
+    name: str
+    nparam: int
+    def __new__(cls, name: str) -> RowKernel: ...
+    def check(
+        self,
+        single: bool,
+        labels: bool,
+        target: NDArray[Any],
+        pred: NDArray[Any],
+        weight: NDArray[Any] | None,
+        class_weight: NDArray[Any] | None,
+        temperature: NDArray[Any] | None,
+        ignore: int | None,
+        nthreads: int,
+    ) -> tuple[int, float]: ...
+    def run(
+        self,
+        single: bool,
+        labels: bool,
+        target: NDArray[Any],
+        pred: NDArray[Any],
+        weight: NDArray[Any] | None,
+        class_weight: NDArray[Any] | None,
+        temperature: NDArray[Any] | None,
+        params: tuple[float, ...],
+        ignore: int | None,
+        label_smoothing: float,
+        z_loss: float,
+        scale: float,
+        value: NDArray[Any] | None,
+        grad: NDArray[Any] | None,
+        hess: NDArray[Any] | None,
+        want_sum: bool,
+        nthreads: int,
+    ) -> float | None: ...
+    def moments(
+        self,
+        single: bool,
+        labels: bool,
+        target: NDArray[Any],
+        pred: NDArray[Any],
+        weight: NDArray[Any] | None,
+        class_weight: NDArray[Any] | None,
+        temperature: NDArray[Any] | None,
+        params: tuple[float, ...],
+        ignore: int | None,
+        label_smoothing: float,
+        z_loss: float,
+        nthreads: int,
+    ) -> tuple[int, int, int, int, int, int, int, int, float, float]: ...
+
+@disjoint_base
 class Pointwise:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def grad(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -51,6 +104,7 @@ class Pointwise:
 
 def weight_sum(weight: NDArray[Any], nthreads: int) -> float: ...
 def pointwise_names() -> list[str]: ...
+def rowwise_names() -> list[str]: ...
 def vecmath(name: str, x: NDArray[Any]) -> NDArray[Any]: ...
 def isa() -> str: ...
 def set_isa(name: str) -> bool: ...

@@ -169,8 +169,7 @@ cdef class Kernel:
         call.unchecked = not check_domain
         call.moments = &m
         self.go(single, &call, nthreads)
-        return (exact_integer(&m.weight), exact_integer(&m.loss), exact_integer(&m.square), m.count, m.nan,
-                m.positive_inf, m.negative_inf, m.overflow, m.min, m.max)
+        return moments_of(&m)
 
     cdef lf_call prepare(self, tuple params) except *:
         cdef lf_call call
@@ -187,6 +186,111 @@ cdef class Kernel:
         with nogil:
             status = lf_pointwise_run(self.loss, LF_F32 if single else LF_F64, call, &control, &failure)
         return check(status, failure, errors)
+
+
+cdef struct row_views:
+    view target, pred, weight, temperature, value, grad, hess
+    double[MAX_PARAM] param
+
+
+cdef class RowKernel:
+    """A class loss of the C library, by name.  Arrays have the classes on their last axis."""
+    cdef const lf_rowwise *loss
+    cdef readonly str name
+    cdef readonly size_t nparam
+
+    def __cinit__(self, str name):
+        self.loss = lf_rowwise_find(name.encode())
+        if self.loss is NULL:
+            raise LookupError(name)
+        self.name = name
+        self.nparam = lf_rowwise_nparam(self.loss)
+
+    def check(self, bint single, bint labels, target, pred, weight, class_weight, temperature, ignore, int nthreads):
+        """(rows that are not ignored, the sum of their weights); DomainError for what is not allowed."""
+        cdef lf_row_call call
+        cdef row_views v
+        cdef lf_row_totals totals
+        cdef list errors = []
+        cdef lf_control control = control_of(nthreads, errors)
+        cdef lf_failure failure
+        cdef lf_status status
+        self.prepare(&call, &v, labels, target, pred, weight, class_weight, temperature, ignore, ())
+        with nogil:
+            status = lf_rowwise_check(LF_F32 if single else LF_F64, &call, &totals, &control, &failure)
+        if status == LF_BAD_STREAM:
+            raise DomainError("temperature", failure.index)
+        check(status, failure, errors)
+        return totals.kept, totals.weight
+
+    def run(self, bint single, bint labels, target, pred, weight, class_weight, temperature, tuple params, ignore,
+            double label_smoothing, double z_loss, double scale, value, grad, hess, bint want_sum, int nthreads):
+        """One call of lf_rowwise_run after `check`; returns the sum, if wanted."""
+        cdef lf_row_call call
+        cdef row_views v
+        cdef double total = 0
+        self.prepare(&call, &v, labels, target, pred, weight, class_weight, temperature, ignore, params)
+        call.label_smoothing, call.z_loss, call.scale = label_smoothing, z_loss, scale
+        open_view(&v.value, value), open_view(&v.grad, grad), open_view(&v.hess, hess)
+        call.value, call.grad, call.hess = writing(&v.value), writing(&v.grad), writing(&v.hess)
+        if want_sum:
+            call.sum = &total
+        self.go(single, &call, nthreads)
+        return total if want_sum else None
+
+    def moments(self, bint single, bint labels, target, pred, weight, class_weight, temperature, tuple params, ignore,
+                double label_smoothing, double z_loss, int nthreads):
+        """As Kernel.moments, of the rows that are not ignored; after `check`."""
+        cdef lf_row_call call
+        cdef row_views v
+        cdef lf_moments m
+        memset(&m, 0, sizeof(m))
+        self.prepare(&call, &v, labels, target, pred, weight, class_weight, temperature, ignore, params)
+        call.label_smoothing, call.z_loss = label_smoothing, z_loss
+        call.moments = &m
+        self.go(single, &call, nthreads)
+        return moments_of(&m)
+
+    cdef int prepare(self, lf_row_call *call, row_views *v, bint labels, target, pred, weight, class_weight,
+                     temperature, ignore, tuple params) except -1:
+        cdef int ndim = cnp.PyArray_NDIM(pred)
+        cdef cnp.ndarray weights
+        memset(call, 0, sizeof(lf_row_call))
+        open_view(&v.target, target), open_view(&v.pred, pred)
+        open_view(&v.weight, weight), open_view(&v.temperature, temperature)
+        call.classes = cnp.PyArray_DIM(pred, ndim - 1)
+        call.rows = cnp.PyArray_SIZE(pred) // call.classes if call.classes else 0
+        if call.classes > LF_MAX_CLASSES:
+            raise ValueError(f"y_pred has {call.classes} classes, expected at most {LF_MAX_CLASSES}")
+        call.pred, call.target = reading(&v.pred), reading(&v.target)
+        call.weight, call.temperature = reading(&v.weight), reading(&v.temperature)
+        call.labels = labels
+        if ignore is not None:
+            call.has_ignore, call.ignore = True, ignore
+        if class_weight is not None:
+            weights = class_weight
+            if cnp.PyArray_TYPE(weights) != cnp.NPY_DOUBLE or not cnp.PyArray_ISCARRAY_RO(weights) \
+                    or <size_t>cnp.PyArray_SIZE(weights) != call.classes:
+                raise SystemError("lossfast: class weights reached the core unprepared")
+            call.class_weight = <const double *>cnp.PyArray_DATA(weights)
+        fill(v.param, params)
+        call.param = v.param
+        call.unchecked = True
+        return 0
+
+    cdef int go(self, bint single, lf_row_call *call, int nthreads) except -1:
+        cdef list errors = []
+        cdef lf_control control = control_of(nthreads, errors)
+        cdef lf_failure failure
+        cdef lf_status status
+        with nogil:
+            status = lf_rowwise_run(self.loss, LF_F32 if single else LF_F64, call, &control, &failure)
+        return check(status, failure, errors)
+
+
+cdef tuple moments_of(lf_moments *m):
+    return (exact_integer(&m.weight), exact_integer(&m.loss), exact_integer(&m.square), m.count, m.nan,
+            m.positive_inf, m.negative_inf, m.overflow, m.min, m.max)
 
 
 cdef int fill(double *param, tuple params) except -1:
@@ -371,6 +475,15 @@ def pointwise_names():
     while loss is not NULL:
         names.append(lf_pointwise_name(loss).decode())
         loss = lf_pointwise_at(len(names))
+    return names
+
+
+def rowwise_names():
+    names = []
+    cdef const lf_rowwise *loss = lf_rowwise_at(0)
+    while loss is not NULL:
+        names.append(lf_rowwise_name(loss).decode())
+        loss = lf_rowwise_at(len(names))
     return names
 
 

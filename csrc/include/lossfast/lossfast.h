@@ -31,7 +31,7 @@ typedef enum {
     LF_BAD_TARGET,   /* an operand has an element outside the loss's domain: */
     LF_BAD_PRED,     /*   see lf_failure for the position of the first one */
     LF_BAD_WEIGHT,
-    LF_BAD_STREAM,
+    LF_BAD_STREAM, /* the parameter that is an array: of a class loss the temperature */
     LF_INTERRUPTED /* lf_control.interrupted said so */
 } lf_status;
 
@@ -188,6 +188,64 @@ typedef struct {
  * another dtype are converted block by block.  Anything but LF_OK and LF_INTERRUPTED: nothing was written. */
 lf_status lf_pointwise_run(const lf_pointwise *loss, lf_dtype dtype, const lf_call *call, const lf_control *control,
                            lf_failure *failure);
+
+/* --- Class losses ----------------------------------------------------------------------------------------- */
+
+/* A loss of each row of logits z, one per class, with p = softmax(z / temperature), and targets t:
+ *
+ *     c_k = class_weight_k ((1 - label_smoothing) t_k + label_smoothing / classes)
+ *     "crossentropy"        -sum_k c_k log p_k + z_loss log(sum_k exp(z_k / temperature))^2
+ *     "focal"               -sum_k c_k (1 - p_k)^gamma log p_k                                param: gamma
+ *     "generalized"          sum_k c_k (1 - p_k^q) / q                                        param: q
+ *     "poly"                 sum_k c_k (epsilon (1 - p_k) - log p_k)                          param: epsilon
+ *     "brier"                sum_k class_weight_k (p_k - smoothed t_k)^2
+ *     "kullback_leibler"     sum_k t_k log(t_k / p_k)
+ *     "categorical_hinge"    max(0, 1 + max_k (1 - t_k) z_k - sum_k t_k z_k)
+ *     "multiclass_hinge"     class_weight_y max(0, margin + max_{k != y} z_k - z_y), y a label  param: margin
+ */
+typedef struct lf_rowwise lf_rowwise;
+
+const lf_rowwise *lf_rowwise_find(const char *name); /* NULL: no such loss */
+const lf_rowwise *lf_rowwise_at(size_t index);       /* NULL: past the end */
+const char *lf_rowwise_name(const lf_rowwise *loss);
+size_t lf_rowwise_nparam(const lf_rowwise *loss);
+
+enum { LF_MAX_CLASSES = 1 << 20 };
+
+typedef struct {
+    size_t rows, classes;
+    lf_in pred;   /* rows x classes: element row * classes + k, in a layout the last axis is that of the classes */
+    lf_in target; /* labels: the class of each row, else the t of rows x classes */
+    int labels;
+    int has_ignore; /* rows with the label `ignore` count for nothing */
+    int64_t ignore;
+    lf_in weight;               /* of each row; default: 1 */
+    lf_in temperature;          /* of each row; default: 1 */
+    const double *class_weight; /* NULL: 1 */
+    const double *param;
+    double label_smoothing, z_loss;
+    int unchecked; /* lf_rowwise_check has been called */
+
+    lf_out value;        /* of each row: w l */
+    lf_out grad, hess;   /* rows x classes: scale w dl/dz and scale w d2l/dz2; may be the very array of pred */
+    double scale;        /* 1 / lf_row_totals.weight: derivatives of the weighted mean */
+    double *sum;         /* sum w l */
+    lf_moments *moments; /* added to; then value, grad, hess and sum must not be wanted */
+} lf_row_call;
+
+typedef struct {
+    size_t kept;   /* rows that are not ignored */
+    double weight; /* the sum of their weights, times the class weight of the label where there are labels */
+} lf_row_totals;
+
+/* Looks at all labels, targets, weights and temperatures.  LF_BAD_TARGET: a label is no class, or a target negative or
+ * not finite; LF_BAD_WEIGHT, LF_BAD_STREAM: see lf_failure for the row. */
+lf_status lf_rowwise_check(lf_dtype dtype, const lf_row_call *call, lf_row_totals *totals, const lf_control *control,
+                           lf_failure *failure);
+
+/* As lf_pointwise_run. */
+lf_status lf_rowwise_run(const lf_rowwise *loss, lf_dtype dtype, const lf_row_call *call, const lf_control *control,
+                         lf_failure *failure);
 
 /* The exact sum of n weights, rounded once; LF_BAD_WEIGHT if one is negative, infinite or NaN. */
 lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure);

@@ -1,0 +1,76 @@
+/* What the sums over a row mean, in double whatever the logits are: compiled for 64 bits alone.
+ *
+ * With u = z / temperature, s = sum exp(u - max u), log p = u - max u - log s:
+ *     l = sum_k c_k f(p_k) + z_loss lse^2,     lse = max u + log s
+ *     dl/du_j = P p_j - c_j,       P = sum c + 2 z_loss lse           for f = -log p
+ *     d2l/du_j2 = P p_j (1 - p_j) + 2 z_loss p_j^2
+ * Of one label y with jet (value, slope B, curve A):
+ *     dl/du_j = -B p_j + [j = y] B,     d2l/du_j2 = -B p_j (1 - p_j) + A p_j^2 + [j = y] A (1 - 2 p_j)
+ * The label's own derivatives are formed from 1 - p, which does not cancel where the prediction is right. */
+#if LF_BITS == 64
+inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, size_t n, const row_options *o,
+                         row_group *restrict g)
+{
+    const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
+    const real keep = o->keep, rest = targets == SMOOTHED ? o->rest : 0, zl = o->z_loss, scale = o->scale;
+    for (size_t l = 0; l < n; l++) {
+        const real inverse = g->inverse[l], top = g->top[l], kept = g->kept[l], weight = g->weight[l];
+        const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
+        const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum), lse = top * inverse + log_s;
+        real value, total, slope = 0, curve = 0, p = 0, q = 1;
+        if (targets == LABEL || targets == SMOOTHED) {
+            const real d = below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
+            const exp_pair e = exp_expm1_nonpos(log_p);
+            p = e.exp, q = -e.expm1;
+            const class_jet j = f(g->weight_at[l] * keep, p, q, log_p, param);
+            value = j.value, slope = j.slope, curve = j.curve, total = -slope;
+        } else
+            value = g->mass[l] * log_s - g->dot[l], total = g->mass[l];
+        if (targets == SMOOTHED) value += rest * (g->mass[l] * log_s - g->dot[l]), total += rest * g->mass[l];
+        if (targets == DIVERGENCE) value += g->entropy[l];
+        value += zl == 0 ? 0 : zl * lse * lse;
+        total += zl == 0 ? 0 : 2 * zl * lse;
+
+        const real by_u = kept == 0 ? 0 : weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
+        const real other = total + slope; /* what is not the label's own */
+        g->value[l] = kept == 0 ? 0 : weight * value;
+        g->by_exp[l] = by_u * total * to_p;
+        g->by_c[l] = targets == SMOOTHED ? by_u * rest : by_u;
+        g->grad_at[l] = by_u * (slope * q + other * p - (targets == SMOOTHED ? rest * g->weight_at[l] : 0));
+        g->to_p[l] = to_p;
+        g->linear[l] = by_uu * total;
+        g->square[l] = by_uu * (curve + 2 * zl - total);
+        g->hess_at[l] = by_uu * (total * (p * q) + curve * (q * q) + 2 * zl * (p * p));
+    }
+}
+
+/* Where jets of all classes are needed: log s and what multiplies the derivatives, in places that are free. */
+inline_ void finish_classes(size_t n, const row_options *o, row_group *restrict g)
+{
+    const real scale = o->scale;
+    for (size_t l = 0; l < n; l++) {
+        const int undefined = (g->top[l] == R_INF && g->sum[l] > 1) || g->top[l] == -R_INF;
+        g->dot[l] = undefined ? R_NAN : r_log(g->sum[l]);
+        g->by_exp[l] = g->weight[l] * scale * g->inverse[l];
+        g->by_c[l] = g->by_exp[l] * g->inverse[l];
+    }
+}
+
+static void join_parts(size_t n, double *restrict top, double *restrict sum, double *restrict mass,
+                       double *restrict dot, double *restrict entropy, double inverse, double *restrict factor,
+                       row_group *g)
+{
+    const real highest = row_top(n, top), finite = finite_top(highest);
+    for (size_t i = 0; i < n; i++) {
+        const real d = below_top(finite_top(top[i]), finite, inverse);
+        factor[i] = exp_cell(d);
+        sum[i] *= factor[i];
+        dot[i] = mass[i] == 0 ? dot[i] : dot[i] + mass[i] * d;
+    }
+    g->top[0] = highest;
+    g->sum[0] = block_sum(n, sum);
+    g->mass[0] = block_sum(n, mass);
+    g->dot[0] = block_sum(n, dot);
+    g->entropy[0] = block_sum(n, entropy);
+}
+#endif

@@ -1,0 +1,320 @@
+/* Softmax over the classes of rows, in two layouts: the lanes of a vector are rows ("across"), or classes of one row
+ * ("along").  What is written once for both is the cell: what one class of one row adds. */
+
+/* A class's share of a loss: see losses.h. */
+typedef struct {
+    real value, slope, curve;
+} class_jet;
+
+typedef class_jet class_formula(real c, real p, real q, real log_p, const real *param);
+
+#define EXP_NORMAL ((real)(LF_BITS == 64 ? -708.396 : -87.3365)) /* below, e^x is subnormal */
+
+/* The finite number nearest to a maximum: infinity minus itself would be NaN. */
+inline_ real finite_top(real top) { return r_max(r_min(top, R_LARGEST), -R_LARGEST); }
+
+/* (z - top) / temperature for a finite top; 0 where z is infinite. */
+inline_ real below_top(real z, real top, real inverse)
+{
+    const real d = (z - top) * inverse;
+    return d > 0 ? 0 : d;
+}
+
+/* e^x for x <= 0, or 0 where that is subnormal: nothing that a softmax is summed or multiplied with notices. */
+inline_ real exp_cell(real x)
+{
+    const exp_parts e = exp_split(x, R_BIAS);
+    const real y = exp_scaled(e.r, power_of_2(e.power));
+    return x < EXP_NORMAL ? 0 : y;
+}
+
+/* Adds what a class has, and returns its exponential. */
+inline_ real cell(row_targets targets, real z, real top, real inverse, real t, real v, real keep, real rest,
+                  double *sum, double *mass, double *dot, double *entropy)
+{
+    const real d = below_top(z, top, inverse), e = exp_cell(d);
+    *sum += (double)e;
+    if (targets == SMOOTHED) {
+        *mass += (double)v;
+        *dot += v == 0 ? 0 : (double)v * (double)d;
+    }
+    if (targets == SOFT || targets == DIVERGENCE) {
+        const real c = targets == SOFT ? v * r_fma(t, keep, rest) : t;
+        *mass += (double)c;
+        *dot += c == 0 ? 0 : (double)c * (double)d;
+    }
+    if (targets == DIVERGENCE) *entropy += t == 0 ? 0 : (double)(t * r_log(t));
+    return e;
+}
+
+/* The derivatives of a class from its exponential. */
+inline_ real c_of(row_targets targets, real t, real v, real keep, real rest)
+{
+    return targets == SMOOTHED ? v : targets == SOFT ? v * r_fma(t, keep, rest) : t;
+}
+
+/* --- Rows across the lanes --------------------------------------------------------------------------------------- */
+
+inline_ void across_reduce(row_targets targets, const row_options *o, size_t classes, real *restrict z,
+                           const real *restrict target, const real *restrict class_weight, row_group *restrict g)
+{
+    const real keep = (real)o->keep, rest = (real)o->rest;
+    real top[TILE], inverse[TILE];
+    double sum[TILE] = {0}, mass[TILE] = {0}, dot[TILE] = {0}, entropy[TILE] = {0};
+    for (size_t l = 0; l < TILE; l++) top[l] = z[l];
+    for (size_t k = 1; k < classes; k++)
+        for (size_t l = 0; l < TILE; l++) top[l] = r_max(top[l], z[k * TILE + l]);
+    for (size_t l = 0; l < TILE; l++) {
+        g->top[l] = (double)top[l];
+        top[l] = finite_top(top[l]);
+        inverse[l] = (real)g->inverse[l];
+    }
+    for (size_t k = 0; k < classes; k++)
+        for (size_t l = 0; l < TILE; l++)
+            z[k * TILE + l] =
+                cell(targets, z[k * TILE + l], top[l], inverse[l], targets >= SOFT ? target[k * TILE + l] : 0,
+                     targets ? class_weight[k] : 0, keep, rest, &sum[l], &mass[l], &dot[l], &entropy[l]);
+    memcpy(g->sum, sum, sizeof sum);
+    if (targets) memcpy(g->mass, mass, sizeof mass), memcpy(g->dot, dot, sizeof dot);
+    if (targets == DIVERGENCE) memcpy(g->entropy, entropy, sizeof entropy);
+}
+
+/* The exponentials stand in grad, or in hess if there is no grad. */
+inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, const row_options *o, size_t classes,
+                           real *restrict grad, real *restrict hess, const real *restrict target,
+                           const real *restrict class_weight, const row_group *restrict g)
+{
+    const real keep = (real)o->keep, rest = (real)o->rest;
+    real by_exp[TILE], by_c[TILE], to_p[TILE], linear[TILE], square[TILE];
+    for (size_t l = 0; l < TILE; l++) {
+        by_exp[l] = (real)g->by_exp[l], by_c[l] = (real)g->by_c[l];
+        to_p[l] = (real)g->to_p[l], linear[l] = (real)g->linear[l], square[l] = (real)g->square[l];
+    }
+    for (size_t k = 0; k < classes; k++)
+        for (size_t l = 0; l < TILE; l++) {
+            const size_t i = k * TILE + l;
+            const real e = wants_grad ? grad[i] : hess[i], p = to_p[l] * e;
+            const real c = c_of(targets, targets >= SOFT ? target[i] : 0, targets ? class_weight[k] : 0, keep, rest);
+            if (wants_grad) grad[i] = targets ? by_exp[l] * e - by_c[l] * c : by_exp[l] * e;
+            if (wants_hess) hess[i] = p * r_fma(square[l], p, linear[l]);
+        }
+}
+
+/* --- Classes along the lanes ------------------------------------------------------------------------------------- */
+
+inline_ void padded_copy(real *restrict to, const real *restrict from, size_t n, real rest)
+{
+    for (size_t l = 0; l < LANES; l++) to[l] = l < n ? from[l] : rest;
+}
+
+inline_ real row_top(size_t n, const real *restrict z)
+{
+    real top[LANES];
+    size_t k = 0;
+    if (n < LANES) {
+        padded_copy(top, z, n, -R_INF);
+        k = n;
+    } else {
+        memcpy(top, z, sizeof top);
+        for (k = LANES; k + LANES <= n; k += LANES)
+            for (size_t l = 0; l < LANES; l++) top[l] = r_max(top[l], z[k + l]);
+        if (k < n) /* once more some of those before */
+            for (size_t l = 0; l < LANES; l++) top[l] = r_max(top[l], z[n - LANES + l]);
+    }
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t l = 0; l < half; l++) top[l] = r_max(top[l], top[l + half]);
+    return top[0];
+}
+
+inline_ void along_reduce(row_targets targets, int stores, const row_options *o, size_t rows, size_t n, size_t pitch,
+                          const real *z, real *e, const real *target, const real *class_weight, row_group *g)
+{
+    const real keep = (real)o->keep, rest = (real)o->rest;
+    for (size_t r = 0; r < rows; r++) {
+        const real *const zr = z + r * pitch, *const tr = targets >= SOFT ? target + r * pitch : NULL;
+        real *const er = stores ? e + r * pitch : NULL;
+        const real raw = row_top(n, zr), top = finite_top(raw), inverse = (real)g->inverse[r];
+        double sum[LANES] = {0}, mass[LANES] = {0}, dot[LANES] = {0}, entropy[LANES] = {0};
+        size_t k = 0;
+        for (; k + LANES <= n; k += LANES) {
+            real x[LANES]; /* exp may stand where z stood */
+            for (size_t l = 0; l < LANES; l++)
+                x[l] = cell(targets, zr[k + l], top, inverse, targets >= SOFT ? tr[k + l] : 0,
+                            targets ? class_weight[k + l] : 0, keep, rest, &sum[l], &mass[l], &dot[l], &entropy[l]);
+            if (stores) memcpy(er + k, x, sizeof x);
+        }
+        if (k < n) {
+            const size_t left = n - k;
+            real tail[LANES], t[LANES], v[LANES], x[LANES];
+            padded_copy(tail, zr + k, left, -R_INF);
+            if (targets >= SOFT) padded_copy(t, tr + k, left, 0);
+            if (targets) padded_copy(v, class_weight + k, left, 0);
+            for (size_t l = 0; l < LANES; l++)
+                x[l] = cell(targets, tail[l], top, inverse, targets >= SOFT ? t[l] : 0, targets ? v[l] : 0, keep, rest,
+                            &sum[l], &mass[l], &dot[l], &entropy[l]);
+            if (stores) memcpy(er + k, x, left * sizeof(real));
+        }
+        g->top[r] = (double)raw;
+        g->sum[r] = lane_sum(sum);
+        if (targets) g->mass[r] = lane_sum(mass), g->dot[r] = lane_sum(dot);
+        if (targets == DIVERGENCE) g->entropy[r] = lane_sum(entropy);
+    }
+}
+
+inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, const row_options *o, size_t rows,
+                          size_t n, size_t pitch, real *grad, real *hess, const real *target, const real *class_weight,
+                          const row_group *g)
+{
+    const real keep = (real)o->keep, rest = (real)o->rest;
+    for (size_t r = 0; r < rows; r++) {
+        const real by_exp = (real)g->by_exp[r], by_c = (real)g->by_c[r], to_p = (real)g->to_p[r];
+        const real linear = (real)g->linear[r], square = (real)g->square[r];
+        real *restrict const gr = wants_grad ? grad + r * pitch : NULL;
+        real *restrict const hr = wants_hess ? hess + r * pitch : NULL;
+        const real *const tr = targets >= SOFT ? target + r * pitch : NULL;
+        for (size_t k = 0; k < n; k++) {
+            const real e = wants_grad ? gr[k] : hr[k], p = to_p * e;
+            const real c = c_of(targets, targets >= SOFT ? tr[k] : 0, targets ? class_weight[k] : 0, keep, rest);
+            if (wants_grad) gr[k] = targets ? by_exp * e - by_c * c : by_exp * e;
+            if (wants_hess) hr[k] = p * r_fma(square, p, linear);
+        }
+    }
+}
+
+static void along_exp(size_t n, const void *z, double top, double inverse, void *exp)
+{
+    const real *restrict in = z;
+    real *restrict out = exp;
+    const real t = finite_top((real)top), i = (real)inverse;
+    for (size_t k = 0; k < n; k++) out[k] = exp_cell(below_top(in[k], t, i));
+}
+
+/* --- Jets of every class, for losses that sums over a row do not determine ---------------------------------------
+ *
+ * With B_k the slopes and A_k the curves of a row, S and T their sums, u = z / temperature:
+ *     dl/du_j = B_j - p_j S
+ *     d2l/du_j2 = A_j (1 - p_j)^2 + (T - A_j) p_j^2 - p_j (1 - p_j) S */
+inline_ void class_jets(class_formula *f, int writes, size_t n, const row_options *o, const row_group *g, size_t row,
+                        const real *restrict z, const real *restrict target, const real *restrict class_weight,
+                        double *sums, real *restrict grad, real *restrict hess)
+{
+    const real param[MAX_PARAM] = {o->param ? (real)o->param[0] : 0};
+    const real keep = (real)o->keep, rest = (real)o->rest, inverse = (real)g->inverse[row];
+    const real top = finite_top((real)g->top[row]), log_sum = (real)g->dot[row]; /* see finish_classes */
+    const real slopes = (real)sums[1], curves = (real)sums[2];
+    const real by_grad = (real)g->by_exp[row], by_hess = (real)g->by_c[row];
+    double value[LANES] = {0}, slope[LANES] = {0}, curve[LANES] = {0};
+    for (size_t k = 0; k < n; k += LANES) {
+        const size_t left = n - k < LANES ? n - k : LANES;
+        real zs[LANES], ts[LANES], vs[LANES], gs[LANES], hs[LANES];
+        padded_copy(zs, z + k, left, -R_INF);
+        padded_copy(ts, target + k, left, 0);
+        padded_copy(vs, class_weight + k, left, 0);
+        for (size_t l = 0; l < LANES; l++) {
+            const real log_p = below_top(zs[l], top, inverse) - log_sum;
+            const exp_pair e = exp_expm1_nonpos(log_p);
+            const class_jet j = f(r_fma(ts[l], keep, rest), e.exp, -e.expm1, log_p, param);
+            const real v = vs[l], b = v * j.slope, a = v * j.curve, p = e.exp, q = -e.expm1;
+            if (writes) {
+                gs[l] = by_grad * (b - p * slopes);
+                hs[l] = by_hess * (a * (q * q) + (curves - a) * (p * p) - p * q * slopes);
+            } else {
+                value[l] += v == 0 ? 0 : (double)(v * j.value);
+                slope[l] += (double)b;
+                curve[l] += (double)a;
+            }
+        }
+        if (writes && grad) memcpy(grad + k, gs, left * sizeof(real));
+        if (writes && hess) memcpy(hess + k, hs, left * sizeof(real));
+    }
+    if (!writes) {
+        sums[0] += lane_sum(value);
+        sums[1] += lane_sum(slope);
+        sums[2] += lane_sum(curve);
+    }
+}
+
+#define TARGETS(call, ...)                                                                                             \
+    switch (o->targets) {                                                                                              \
+    case LABEL:                                                                                                        \
+    case CLASSES: call(LABEL, __VA_ARGS__); break;                                                                     \
+    case SMOOTHED: call(SMOOTHED, __VA_ARGS__); break;                                                                 \
+    case SOFT: call(SOFT, __VA_ARGS__); break;                                                                         \
+    case DIVERGENCE: call(DIVERGENCE, __VA_ARGS__); break;                                                             \
+    }
+
+/* KL's c is its target, which SOFT gives too with keep = 1 and rest = 0. */
+#define SPREAD(call, ...)                                                                                              \
+    const int both = grad && hess;                                                                                     \
+    if (o->targets == LABEL) {                                                                                         \
+        if (both)                                                                                                      \
+            call(LABEL, 1, 1, __VA_ARGS__);                                                                            \
+        else if (grad)                                                                                                 \
+            call(LABEL, 1, 0, __VA_ARGS__);                                                                            \
+        else                                                                                                           \
+            call(LABEL, 0, 1, __VA_ARGS__);                                                                            \
+    } else if (!grad)                                                                                                  \
+        call(LABEL, 0, 1, __VA_ARGS__); /* Hessians need no c */                                                       \
+    else if (o->targets == SMOOTHED) {                                                                                 \
+        if (both)                                                                                                      \
+            call(SMOOTHED, 1, 1, __VA_ARGS__);                                                                         \
+        else                                                                                                           \
+            call(SMOOTHED, 1, 0, __VA_ARGS__);                                                                         \
+    } else if (both)                                                                                                   \
+        call(SOFT, 1, 1, __VA_ARGS__);                                                                                 \
+    else                                                                                                               \
+        call(SOFT, 1, 0, __VA_ARGS__)
+
+static void reduce_across(const row_options *o, size_t classes, void *z, const void *target, const void *class_weight,
+                          row_group *g)
+{
+    TARGETS(across_reduce, o, classes, z, target, class_weight, g)
+}
+
+static void spread_across(const row_options *o, size_t classes, void *grad, void *hess, const void *target,
+                          const void *class_weight, const row_group *g)
+{
+    SPREAD(across_spread, o, classes, grad, hess, target, class_weight, g);
+}
+
+static void reduce_along(const row_options *o, size_t rows, size_t n, size_t pitch, const void *z, void *exp,
+                         const void *target, const void *class_weight, row_group *g)
+{
+    if (exp)
+        TARGETS(along_reduce, 1, o, rows, n, pitch, z, exp, target, class_weight, g)
+    else
+        TARGETS(along_reduce, 0, o, rows, n, pitch, z, NULL, target, class_weight, g)
+}
+
+static void spread_along(const row_options *o, size_t rows, size_t n, size_t pitch, void *grad, void *hess,
+                         const void *target, const void *class_weight, const row_group *g)
+{
+    SPREAD(along_spread, o, rows, n, pitch, grad, hess, target, class_weight, g);
+}
+
+/* margin[k] = (1 - target[k]) z[k]; returns sum target[k] z[k], where a target of 0 hides an infinite z. */
+static double hinge_terms(size_t n, const void *z, const void *target, void *margin)
+{
+    const real *restrict in = z, *restrict t = target;
+    real *restrict out = margin;
+    double lane[LANES] = {0};
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        for (size_t l = 0; l < LANES; l++) lane[l] += t[k + l] == 0 ? 0 : (double)t[k + l] * (double)in[k + l];
+    for (size_t l = 0; k + l < n; l++) lane[l] += t[k + l] == 0 ? 0 : (double)t[k + l] * (double)in[k + l];
+    for (k = 0; k < n; k++) out[k] = t[k] == 1 ? 0 : (1 - t[k]) * in[k];
+    return lane_sum(lane);
+}
+
+static double highest(size_t n, const void *x, size_t *at)
+{
+    const real *restrict in = x;
+    real top = row_top(n, in);
+    for (size_t i = 0; i < n; i++)
+        if (in[i] != in[i]) { /* a maximum does not show it */
+            *at = i;
+            return (double)in[i];
+        }
+    for (*at = 0; in[*at] != top;) ++*at;
+    return (double)top;
+}
