@@ -22,17 +22,24 @@ POINTWISE(KERNEL)
 static const lf_pointwise pointwise_rows[] = {POINTWISE(ROW)};
 
 #if LF_BITS == 64
+#define FINISH_ROWS(formula, nparam, targets)                                                                          \
+    do {                                                                                                               \
+        if (o->derives)                                                                                                \
+            finish_rows(formula, nparam, targets, 1, n, o, g);                                                         \
+        else                                                                                                           \
+            finish_rows(formula, nparam, targets, 0, n, o, g);                                                         \
+    } while (0)
 #define FINISH(name, formula, nparam, allows)                                                                          \
     static void finish_##name(size_t n, const row_options *o, row_group *g)                                            \
     {                                                                                                                  \
         if ((allows)&ROW_ENTROPY)                                                                                      \
-            finish_rows(formula, nparam, DIVERGENCE, n, o, g);                                                         \
+            FINISH_ROWS(formula, nparam, DIVERGENCE);                                                                  \
         else if (((allows)&ROW_LINEAR) && o->targets == LABEL)                                                         \
-            finish_rows(formula, nparam, LABEL, n, o, g);                                                              \
+            FINISH_ROWS(formula, nparam, LABEL);                                                                       \
         else if (((allows)&ROW_LOGARITHM) && o->targets == SMOOTHED)                                                   \
-            finish_rows(formula, nparam, SMOOTHED, n, o, g);                                                           \
+            FINISH_ROWS(formula, nparam, SMOOTHED);                                                                    \
         else if ((allows)&ROW_LOGARITHM)                                                                               \
-            finish_rows(formula, nparam, SOFT, n, o, g);                                                               \
+            FINISH_ROWS(formula, nparam, SOFT);                                                                        \
         else                                                                                                           \
             finish_classes(n, o, g);                                                                                   \
     }

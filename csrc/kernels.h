@@ -69,6 +69,7 @@ typedef struct {
     row_targets targets;
     double keep, rest; /* targets are keep * target + rest: label smoothing */
     double z_loss, scale;
+    int derives; /* derivatives are wanted */
     const double *param;
 } row_options;
 

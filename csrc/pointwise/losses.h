@@ -3,11 +3,17 @@
 #include "binary_focal_crossentropy.h"
 #include "mse.h" /* brier.h builds on it */
 #include "brier.h"
+#include "categorical_crossentropy.h" /* the next four build on it */
+#include "categorical_brier.h"
+#include "categorical_focal.h"
+#include "generalized_crossentropy.h"
+#include "poly.h"
 #include "exponential.h"
 #include "gamma.h"
 #include "gaussian_nll.h"
 #include "hinge.h"
 #include "huber.h"
+#include "kullback_leibler.h"
 #include "log_cosh.h"
 #include "mae.h"
 #include "mape.h"
@@ -39,12 +45,18 @@
     X(binary_focal_crossentropy_logits, 4, 1, PROBABILITY, ANY, PROBABILITY)                                           \
     X(binary_focal_crossentropy_logits_squared, 4, 1, PROBABILITY, ANY, PROBABILITY)                                   \
     X(brier, 0, 0, PROBABILITY, PROBABILITY, ANY)                                                                      \
+    X(categorical_brier, 3, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                                  \
+    X(categorical_crossentropy, 4, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                           \
+    X(categorical_focal, 5, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                                  \
     X(exponential, 0, 0, PROBABILITY, ANY, ANY)                                                                        \
     X(gamma_log, 0, 0, POSITIVE, ANY, ANY)                                                                             \
     X(gaussian_nll, 3, 1, ANY, ANY, NONNEGATIVE)                                                                       \
     X(gaussian_nll_var, 3, 1, ANY, ANY, NONNEGATIVE)                                                                   \
+    X(generalized_crossentropy, 5, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                           \
     X(hinge, 0, 0, SIGN, ANY, ANY)                                                                                     \
     X(huber, 1, 0, ANY, ANY, ANY)                                                                                      \
+    X(kullback_leibler, 1, 0, NONNEGATIVE, PROBABILITY, ANY)                                                           \
+    X(kullback_leibler_log, 0, 0, NONNEGATIVE, ANY, ANY)                                                               \
     X(log_cosh, 0, 0, ANY, ANY, ANY)                                                                                   \
     X(mae, 0, 0, ANY, ANY, ANY)                                                                                        \
     X(mape, 1, 0, ANY, ANY, ANY)                                                                                       \
@@ -53,6 +65,7 @@
     X(msle, 0, 0, ABOVE_MINUS_ONE, ABOVE_MINUS_ONE, ANY)                                                               \
     X(poisson, 1, 0, NONNEGATIVE, NONNEGATIVE, ANY)                                                                    \
     X(poisson_log, 0, 0, NONNEGATIVE, ANY, ANY)                                                                        \
+    X(poly, 5, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                                               \
     X(pseudo_huber, 1, 0, ANY, ANY, ANY)                                                                               \
     X(quantile, 1, 0, ANY, ANY, ANY)                                                                                   \
     X(smooth_l1, 1, 0, ANY, ANY, ANY)                                                                                  \

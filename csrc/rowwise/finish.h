@@ -8,8 +8,8 @@
  *     dl/du_j = -B p_j + [j = y] B,     d2l/du_j2 = -B p_j (1 - p_j) + A p_j^2 + [j = y] A (1 - 2 p_j)
  * The label's own derivatives are formed from 1 - p, which does not cancel where the prediction is right. */
 #if LF_BITS == 64
-inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, size_t n, const row_options *o,
-                         row_group *restrict g)
+inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int derives, size_t n,
+                         const row_options *o, row_group *restrict g)
 {
     const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
     const real keep = o->keep, rest = targets == SMOOTHED ? o->rest : 0, zl = o->z_loss, scale = o->scale;
@@ -31,9 +31,10 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, s
         value += zl == 0 ? 0 : zl * lse * lse;
         total += zl == 0 ? 0 : 2 * zl * lse;
 
+        g->value[l] = kept == 0 ? 0 : weight * value;
+        if (!derives) continue;
         const real by_u = kept == 0 ? 0 : weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
         const real other = total + slope; /* what is not the label's own */
-        g->value[l] = kept == 0 ? 0 : weight * value;
         g->by_exp[l] = by_u * total * to_p;
         g->by_c[l] = targets == SMOOTHED ? by_u * rest : by_u;
         g->grad_at[l] = by_u * (slope * q + other * p - (targets == SMOOTHED ? rest * g->weight_at[l] : 0));

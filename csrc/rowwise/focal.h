@@ -8,7 +8,7 @@
  * T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollar, "Focal loss for dense object detection", ICCV 2017,
  * arXiv:1708.02002.
  */
-inline_ class_jet focal(real c, real p, real q, real log_p, const real *param)
+inline_ class_jet class_focal(real c, real p, real q, real log_p, const real *param)
 {
     const real gamma = param[0];
     const real power = gamma == 0 ? 1 : r_exp(gamma * r_log(r_max(q, R_SMALLEST)));

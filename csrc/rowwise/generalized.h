@@ -3,7 +3,7 @@
  * Z. Zhang, M. R. Sabuncu, "Generalized cross entropy loss for training deep neural networks with noisy labels",
  * NeurIPS 2018, arXiv:1805.07836.
  */
-inline_ class_jet generalized(real c, real p, real q, real log_p, const real *param)
+inline_ class_jet class_generalized(real c, real p, real q, real log_p, const real *param)
 {
     (void)p, (void)q;
     const real exponent = param[0], less = r_expm1(exponent * log_p), power = less + 1;

@@ -13,11 +13,21 @@ typedef class_jet class_formula(real c, real p, real q, real log_p, const real *
 /* The finite number nearest to a maximum: infinity minus itself would be NaN. */
 inline_ real finite_top(real top) { return r_max(r_min(top, R_LARGEST), -R_LARGEST); }
 
-/* (z - top) / temperature for a finite top; 0 where z is infinite. */
+/* (z - top) / temperature, 0 at most also where z is infinite and top the largest finite number. */
 inline_ real below_top(real z, real top, real inverse)
 {
     const real d = (z - top) * inverse;
     return d > 0 ? 0 : d;
+}
+
+/* Softmax of a row with infinity among its logits: those share everything, as zeros among minus infinities do.  Apart,
+ * so that the loops over cells need no eye on it. */
+__attribute__((noinline)) static void infinities_to_zero(size_t n, const real *z, size_t stride, real *to)
+{
+    for (size_t k = 0; k < n; k++) {
+        const real x = z[k * stride];
+        to[k * stride] = x == R_INF ? 0 : x == x ? -R_INF : x;
+    }
 }
 
 /* e^x for x <= 0, or 0 where that is subnormal: nothing that a softmax is summed or multiplied with notices. */
@@ -32,7 +42,7 @@ inline_ real exp_cell(real x)
 inline_ real cell(row_targets targets, real z, real top, real inverse, real t, real v, real keep, real rest,
                   double *sum, double *mass, double *dot, double *entropy)
 {
-    const real d = below_top(z, top, inverse), e = exp_cell(d);
+    const real d = (z - top) * inverse, e = exp_cell(d);
     *sum += (double)e;
     if (targets == SMOOTHED) {
         *mass += (double)v;
@@ -60,15 +70,22 @@ inline_ void across_reduce(row_targets targets, const row_options *o, size_t cla
 {
     const real keep = (real)o->keep, rest = (real)o->rest;
     real top[TILE], inverse[TILE];
+    ireal infinite = 0;
     double sum[TILE] = {0}, mass[TILE] = {0}, dot[TILE] = {0}, entropy[TILE] = {0};
     for (size_t l = 0; l < TILE; l++) top[l] = z[l];
     for (size_t k = 1; k < classes; k++)
         for (size_t l = 0; l < TILE; l++) top[l] = r_max(top[l], z[k * TILE + l]);
     for (size_t l = 0; l < TILE; l++) {
         g->top[l] = (double)top[l];
-        top[l] = finite_top(top[l]);
+        infinite |= (ireal)(top[l] == R_INF);
         inverse[l] = (real)g->inverse[l];
     }
+    for (size_t l = 0; infinite && l < TILE; l++)
+        if (top[l] == R_INF) {
+            infinities_to_zero(classes, z + l, TILE, z + l);
+            top[l] = 0;
+        }
+    for (size_t l = 0; l < TILE; l++) top[l] = finite_top(top[l]);
     for (size_t k = 0; k < classes; k++)
         for (size_t l = 0; l < TILE; l++)
             z[k * TILE + l] =
@@ -107,6 +124,17 @@ inline_ void padded_copy(real *restrict to, const real *restrict from, size_t n,
     for (size_t l = 0; l < LANES; l++) to[l] = l < n ? from[l] : rest;
 }
 
+/* As lane_sum, of a copy: lanes whose address nobody has stay in registers. */
+inline_ double tree_sum(const double *lane)
+{
+    double sum[LANES];
+    memcpy(sum, lane, sizeof sum);
+    UNROLL
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t l = 0; l < half; l++) sum[l] += sum[l + half];
+    return sum[0];
+}
+
 inline_ real row_top(size_t n, const real *restrict z)
 {
     real top[LANES];
@@ -121,6 +149,7 @@ inline_ real row_top(size_t n, const real *restrict z)
         if (k < n) /* once more some of those before */
             for (size_t l = 0; l < LANES; l++) top[l] = r_max(top[l], z[n - LANES + l]);
     }
+    UNROLL
     for (size_t half = LANES / 2; half; half /= 2)
         for (size_t l = 0; l < half; l++) top[l] = r_max(top[l], top[l + half]);
     return top[0];
@@ -131,9 +160,14 @@ inline_ void along_reduce(row_targets targets, int stores, const row_options *o,
 {
     const real keep = (real)o->keep, rest = (real)o->rest;
     for (size_t r = 0; r < rows; r++) {
-        const real *const zr = z + r * pitch, *const tr = targets >= SOFT ? target + r * pitch : NULL;
+        const real *zr = z + r * pitch, *const tr = targets >= SOFT ? target + r * pitch : NULL;
         real *const er = stores ? e + r * pitch : NULL;
-        const real raw = row_top(n, zr), top = finite_top(raw), inverse = (real)g->inverse[r];
+        const real raw = row_top(n, zr), top = raw < R_INF ? finite_top(raw) : 0, inverse = (real)g->inverse[r];
+        real copy[BLOCK];
+        if (raw == R_INF) {
+            infinities_to_zero(n, zr, 1, copy);
+            zr = copy;
+        }
         double sum[LANES] = {0}, mass[LANES] = {0}, dot[LANES] = {0}, entropy[LANES] = {0};
         size_t k = 0;
         for (; k + LANES <= n; k += LANES) {
@@ -155,9 +189,9 @@ inline_ void along_reduce(row_targets targets, int stores, const row_options *o,
             if (stores) memcpy(er + k, x, left * sizeof(real));
         }
         g->top[r] = (double)raw;
-        g->sum[r] = lane_sum(sum);
-        if (targets) g->mass[r] = lane_sum(mass), g->dot[r] = lane_sum(dot);
-        if (targets == DIVERGENCE) g->entropy[r] = lane_sum(entropy);
+        g->sum[r] = tree_sum(sum);
+        if (targets) g->mass[r] = tree_sum(mass), g->dot[r] = tree_sum(dot);
+        if (targets == DIVERGENCE) g->entropy[r] = tree_sum(entropy);
     }
 }
 
@@ -183,10 +217,13 @@ inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, c
 
 static void along_exp(size_t n, const void *z, double top, double inverse, void *exp)
 {
-    const real *restrict in = z;
-    real *restrict out = exp;
-    const real t = finite_top((real)top), i = (real)inverse;
-    for (size_t k = 0; k < n; k++) out[k] = exp_cell(below_top(in[k], t, i));
+    real *const out = exp;
+    const real t = top < INFINITY ? finite_top((real)top) : 0, i = (real)inverse;
+    if (top == INFINITY)
+        infinities_to_zero(n, z, 1, out);
+    else
+        memcpy(out, z, n * sizeof(real));
+    for (size_t k = 0; k < n; k++) out[k] = exp_cell((out[k] - t) * i);
 }
 
 /* --- Jets of every class, for losses that sums over a row do not determine ---------------------------------------

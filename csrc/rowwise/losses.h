@@ -10,9 +10,9 @@
 
 /* name, formula, number of parameters, what the formula allows (kernels.h) */
 #define ROWWISE(X)                                                                                                     \
-    X(crossentropy, crossentropy, 0, ROW_LINEAR | ROW_LOGARITHM)                                                       \
-    X(focal, focal, 1, ROW_LINEAR)                                                                                     \
-    X(generalized, generalized, 1, ROW_LINEAR)                                                                         \
-    X(poly, poly, 1, ROW_LINEAR)                                                                                       \
+    X(crossentropy, class_crossentropy, 0, ROW_LINEAR | ROW_LOGARITHM)                                                 \
+    X(focal, class_focal, 1, ROW_LINEAR)                                                                               \
+    X(generalized, class_generalized, 1, ROW_LINEAR)                                                                   \
+    X(poly, class_poly, 1, ROW_LINEAR)                                                                                 \
     X(brier, class_brier, 0, 0)                                                                                        \
-    X(kullback_leibler, crossentropy, 0, ROW_LOGARITHM | ROW_ENTROPY)
+    X(kullback_leibler, class_crossentropy, 0, ROW_LOGARITHM | ROW_ENTROPY)

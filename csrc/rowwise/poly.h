@@ -4,7 +4,7 @@
  * Z. Leng et al., "PolyLoss: a polynomial expansion perspective of classification loss functions", ICLR 2022,
  * arXiv:2204.12511.
  */
-inline_ class_jet poly(real c, real p, real q, real log_p, const real *param)
+inline_ class_jet class_poly(real c, real p, real q, real log_p, const real *param)
 {
     const real epsilon = param[0];
     return (class_jet){.value = c == 0 ? 0 : c * (epsilon * q - log_p),

@@ -83,6 +83,8 @@ static void start(worker *w, job *j)
     w->k = lf_kernels(j->dtype);
     w->wide = lf_kernels(LF_F64);
     w->class_weight.repeated = 0;
+    row_group *const g = &w->g;
+    for (size_t r = 0; r < ROWS; r++) g->weight[r] = g->kept[r] = g->inverse[r] = g->weight_at[r] = 1;
     if (j->call->moments)
         memset(&w->moments, 0, sizeof w->moments);
     else
@@ -100,13 +102,12 @@ static void stop(worker *w)
     lf_unlock();
 }
 
-/* Weights, temperatures and labels of a group. */
+/* Weights, temperatures and labels of a group; start() has set what is the same for all. */
 static void begin(worker *w, size_t first, size_t n)
 {
     const job *const j = w->j;
     row_group *const g = &w->g;
-    for (size_t r = 0; r < n; r++) g->weight[r] = g->kept[r] = g->inverse[r] = g->weight_at[r] = 1;
-    for (size_t r = n; r < TILE; r++) g->weight[r] = g->kept[r] = g->at[r] = 0, g->inverse[r] = 1;
+    for (size_t r = n; r < TILE; r++) g->kept[r] = g->at[r] = 0;
     if (j->call->weight.data && !j->call->moments) lf_load(&j->weight, LF_F64, first, n, g->weight);
     if (j->call->temperature.data) {
         lf_load(&j->temperature, LF_F64, first, n, g->inverse);
@@ -114,12 +115,12 @@ static void begin(worker *w, size_t first, size_t n)
     }
     if (!j->call->labels) return;
     lf_labels(&j->label, j->call, first, n, w->label);
-    for (size_t r = 0; r < n; r++) {
-        if (w->label[r] < 0)
-            g->kept[r] = 0;
-        else if (j->weighs_classes)
-            g->weight_at[r] = j->call->class_weight[w->label[r]];
-    }
+    int none = 0;
+    for (size_t r = 0; r < n; r++) none |= w->label[r] < 0;
+    if (none || j->call->has_ignore)
+        for (size_t r = 0; r < n; r++) g->kept[r] = w->label[r] >= 0;
+    if (j->weighs_classes)
+        for (size_t r = 0; r < n; r++) g->weight_at[r] = w->label[r] < 0 ? 0 : j->call->class_weight[w->label[r]];
 }
 
 /* Values out, and into the sums. */
@@ -187,7 +188,7 @@ static void do_tile(worker *w, size_t first, size_t n, const void *class_weight)
     begin(w, first, n);
     read_tile(w, &j->pred, first, n, w->z);
     if (j->call->labels)
-        for (size_t r = 0; r < n; r++) g->at[r] = g->kept[r] == 0 ? 0 : number(j, w->z, (size_t)w->label[r] * TILE + r);
+        for (size_t r = 0; r < n; r++) g->at[r] = w->label[r] < 0 ? 0 : number(j, w->z, (size_t)w->label[r] * TILE + r);
     else
         read_tile(w, &j->soft, first, n, w->target);
     w->k->across_reduce(&j->options, j->classes, w->z, w->target, class_weight, g);
@@ -200,7 +201,7 @@ static void do_tile(worker *w, size_t first, size_t n, const void *class_weight)
     w->k->across_spread(&j->options, j->classes, out[GRAD], j->out[HESS].wanted ? hess : NULL, w->target, class_weight,
                         g);
     for (size_t r = 0; j->call->labels && r < n; r++) {
-        if (g->kept[r] == 0)
+        if (w->label[r] < 0)
             for (size_t k = 0; k < j->classes; k++) {
                 if (out[GRAD]) put(j, out[GRAD], k * TILE + r, 0);
                 if (out[HESS]) put(j, hess, k * TILE + r, 0);
@@ -282,7 +283,7 @@ static void do_group(worker *w, size_t first, size_t n, const void *class_weight
     char *const grad = place(w, GRAD, at), *const hess = place(w, HESS, at);
     begin(w, first, n);
     for (size_t r = 0; j->call->labels && r < n; r++)
-        g->at[r] = g->kept[r] == 0 ? 0 : number(j, z, r * classes + (size_t)w->label[r]);
+        g->at[r] = w->label[r] < 0 ? 0 : number(j, z, r * classes + (size_t)w->label[r]);
     w->k->along_reduce(&j->options, n, classes, classes, z, grad ? grad : hess, target, class_weight, g);
     j->finish(n, &j->options, g);
     end(w, first, n);
@@ -607,7 +608,7 @@ static int open_out(job *j, int o, lf_out out)
     if (!open_table(j, &j->out[o], as_in)) return 0;
     if (out.data && !lf_kernels(j->dtype)->store[out.dtype]) return 0;
     if (!out.data) return 1;
-    j->derives = 1;
+    j->derives = j->options.derives = 1;
     const lf_array *const a = &j->out[o].by_row, *const t = &j->soft.by_row;
     if (!a->in_place || (j->soft.wanted && a->data == t->data)) j->in_place = 0;
     return 1;
