@@ -28,8 +28,6 @@ static const lf_pointwise pointwise_rows[] = {POINTWISE(ROW)};
 VECMATH(MAP)
 static const vecmath_map map_rows[] = {VECMATH(MAP_ROW)};
 
-static const real ones[BLOCK] = {[0 ... BLOCK - 1] = 1};
-
 #define COUNT(rows) (sizeof rows / sizeof *rows)
 
 const kernels LF_TABLE = {
@@ -37,7 +35,6 @@ const kernels LF_TABLE = {
     .npointwise = COUNT(pointwise_rows),
     .maps = map_rows,
     .nmap = COUNT(map_rows),
-    .ones = ones,
     .load = {[LF_BOOL] = load_bool,
              [LF_I8] = load_i8,
              [LF_U8] = load_u8,
