@@ -7,9 +7,9 @@
 /* Elements that a kernel is given at a time: all its streams stay in the first-level cache. */
 enum { BLOCK = 1024, MAX_PARAM = 5 };
 
-/* All arrays are contiguous, aligned, of n <= BLOCK elements and of the table's dtype; what is NULL is not computed, and
- * no weight is weight 1.  Of value and sum at most one is wanted, and the Hessian only with the gradient: it shares most
- * of its work. */
+/* All arrays are contiguous, aligned, of n <= BLOCK elements and of the table's dtype; what is NULL is not computed,
+ * and no weight is weight 1.  Of value and sum at most one is wanted, and the Hessian only with the gradient: it
+ * shares most of its work. */
 typedef void pointwise_kernel(size_t n, const void *target, const void *pred, const void *weight, const void *stream,
                               const double *param, double scale, void *value, void *grad, void *hess, double *sum);
 

@@ -33,8 +33,8 @@ static int outside(real x, lf_domain domain)
     return x < (real)domain.low || x > upper_bound(domain) || (domain.sign_labels && x != -1 && x != 0 && x != 1);
 }
 
-/* The first element outside the domain, or n.  First only whether there is one: from the extremes, which pass over NaN, or
- * from bits that are 0 for good elements, as x^2 - |x| is for -1, 0 and 1 alone. */
+/* The first element outside the domain, or n.  First only whether there is one: from the extremes, which pass over
+ * NaN, or from bits that are 0 for good elements, as x^2 - |x| is for -1, 0 and 1 alone. */
 static size_t block_check(size_t n, const void *values, lf_domain domain)
 {
     const real *restrict x = values;

@@ -42,8 +42,8 @@ inline_ jet binary_crossentropy_logits(real target, real pred, const real *param
         .value = r_fma(w0 + w1, log1p01_up(up, 0), linear), .grad = r_flip(g, pred), .hess = (w0 + w1) * (e * q * q)};
 }
 
-/* The same without smoothing and class weights, which is how it is called most.  With d = 1 - t for a positive logit and
- * -t for a negative one the linear part is d z and the gradient d -+ e / (1 + e). */
+/* The same without smoothing and class weights, which is how it is called most.  With d = 1 - t for a positive logit
+ * and -t for a negative one the linear part is d z and the gradient d -+ e / (1 + e). */
 inline_ jet binary_crossentropy_logits_plain(real target, real pred, const real *param)
 {
     (void)param;

@@ -69,8 +69,9 @@ inline_ jet binary_focal_crossentropy_logits(real target, real pred, const real 
 
 /* gamma = 2, the paper's choice, needs neither a power nor a quotient:
  *     grad / balance = u (2 u' c + u c'),      hess / balance = 2 (u'^2 + u u'') c + 4 u u' c' + u^2 c''
- * With L and S the larger and the smaller of the two sigmoids, w the target's share on the side that the logit denies and
- * v on the side that it supports, and by |pred|:  u = w L + v S,  c' = w L - v S,  u' = (w - v) L S,  u'' = u' (S - L). */
+ * With L and S the larger and the smaller of the two sigmoids, w the target's share on the side that the logit denies
+ * and v on the side that it supports, and derivatives by |pred|:
+ *     u = w L + v S,      c' = w L - v S,      u' = (w - v) L S,      u'' = u' (S - L) */
 inline_ jet binary_focal_crossentropy_logits_squared(real target, real pred, const real *param)
 {
     const sides t = smoothed(target, param[2]);

@@ -2,9 +2,9 @@
  *
  *     value = log cosh r = |r| + log(1 + e) - log 2,     e = exp(-2 |r|),     r = pred - target
  *
- * Below |r| = 1 these terms cancel; there the value is r^2 times a polynomial in r^2.  Above, e < 0.14 makes the logarithm
- * a short polynomial.  The gradient is tanh |r| = -(e - 1) / (1 + e) with e - 1 free of cancellation, the Hessian
- * sech^2 r = 4 e / (1 + e)^2.  From where e would be subnormal, and slow to compute, it counts for nothing in value and
+ * Below |r| = 1 these terms cancel; there the value is r^2 times a polynomial in r^2.  Above, e < 0.14 makes the
+ * logarithm a short polynomial.  The gradient is tanh |r| = -(e - 1) / (1 + e) with e - 1 free of cancellation, the
+ * Hessian sech^2 r = 4 e / (1 + e)^2.  From where e would be subnormal, and slow to compute, it counts for nothing in value and
  * gradient, and the Hessian is 0.
  */
 inline_ jet log_cosh(real target, real pred, const real *param)

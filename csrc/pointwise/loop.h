@@ -1,5 +1,5 @@
-/* The one pointwise loop.  f, streamed, weighted and want are literals at every call, so that each call becomes a vector
- * loop of its own, and what want leaves out of the jet is never computed. */
+/* The one pointwise loop.  f, streamed, weighted and want are literals at every call, so that each call becomes a
+ * vector loop of its own, and what want leaves out of the jet is never computed. */
 enum { VALUE = 1, GRAD = 2, HESS = 4, SUM = 8 };
 
 typedef jet formula(real target, real pred, const real *param);
