@@ -7,8 +7,9 @@
 /* Elements that a kernel is given at a time: all its streams stay in the first-level cache. */
 enum { BLOCK = 1024, MAX_PARAM = 5 };
 
-/* All arrays are contiguous, aligned, of n <= BLOCK elements and of the table's dtype; what is NULL is not computed.  Of
- * value and sum at most one is wanted, and the Hessian only with the gradient: it shares most of its work. */
+/* All arrays are contiguous, aligned, of n <= BLOCK elements and of the table's dtype; what is NULL is not computed,
+ * and no weight is weight 1.  Of value and sum at most one is wanted, and the Hessian only with the gradient: it
+ * shares most of its work. */
 typedef void pointwise_kernel(size_t n, const void *target, const void *pred, const void *weight, const void *stream,
                               const double *param, double scale, void *value, void *grad, void *hess, double *sum);
 
@@ -112,7 +113,7 @@ typedef struct {
                  double *factor, row_group *g);
     double (*highest)(size_t n, const void *x, size_t *at); /* the first of the largest elements, or a NaN; n > 0 */
     double (*hinge_terms)(size_t n, const void *z, const void *target, void *margin);
-    const void *ones; /* BLOCK of them: the weights of who gives none */
+    const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */
     size_t (*check)(size_t n, const void *x, lf_domain domain); /* the first element outside, or n */

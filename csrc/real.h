@@ -60,6 +60,10 @@ inline_ real r_abs(real x) { return R_NAME(fabs)(x); }
 inline_ real r_sqrt(real x) { return R_NAME(sqrt)(x); }
 inline_ real r_sign(real magnitude, real sign) { return R_NAME(copysign)(magnitude, sign); }
 
+/* Of the sign bit alone: zeros and NaN have one too. */
+inline_ int r_negative(real x) { return (ireal)r_int(x) < 0; }
+inline_ real r_flip(real x, real sign) { return r_bits(r_int(x) ^ (r_int(sign) & r_int((real)-0.0))); }
+
 /* A NaN in x stays a NaN; a NaN bound does not count. */
 inline_ real r_min(real x, real bound) { return bound < x ? bound : x; }
 inline_ real r_max(real x, real bound) { return bound > x ? bound : x; }

@@ -62,6 +62,19 @@ static const real log1p01_tail[] = {
     0x1.f2ac45c9bc151p-14, -0x1.1b5ec6fd8da1bp-14, 0x1.cd182789bdc5ap-15, -0x1.c553ac37541dp-15,
     0x1.a41c29ff802cp-16,
 };
+/* y: log(cosh(r)) / y with y = r^2, 0.0 <= y <= 1.0: 2^-56.59 */
+static const real log_cosh_near[] = {
+    0x1p-1, -0x1.55555555554bep-4, 0x1.6c16c16c0b934p-6, -0x1.ba1ba1b4df13bp-8,
+    0x1.1ea5d2f6f6b02p-9, -0x1.833d83feb298cp-11, 0x1.0d0a213f814fdp-12, -0x1.7d8ed8ed12723p-14,
+    0x1.127af2bf29707p-15, -0x1.8ccb6d4c7b9e2p-17, 0x1.192e7f4c420f1p-18, -0x1.711a19b306531p-20,
+    0x1.94c58e30a278dp-22, -0x1.39f38e8db6bd3p-24, 0x1.eeccda3da8865p-28,
+};
+/* u: log(1 + u) / u, for |r| + log(1 + u) - log(2) with u = e^(-2 |r|), 0.0 <= u <= 0.13534: 2^-56.88 */
+static const real log_cosh_far[] = {
+    0x1.fffffffffff71p-1, -0x1.ffffffffeaf27p-2, 0x1.5555554c47821p-2, -0x1.fffffc04daef1p-3,
+    0x1.999915e30e19ap-3, -0x1.554a9b1ed12c4p-3, 0x1.2400b2bbf7b32p-3, -0x1.f5e58f6b616ap-4,
+    0x1.8d97f4d640be7p-4, -0x1.a6527b1793e0ep-5,
+};
 #else
 #define LOG2E    ((real)0x1.715476p+0)
 #define LN2_HIGH ((real)0x1.62e4p-1)
@@ -84,6 +97,15 @@ static const real log_tail[] = {
 static const real log1p01_tail[] = {
     -0x1.c1eb2ap-5 + (0.875 - LOG1P01_SLOPE), -0x1.30258p-2, 0x1.1d0838p-3, -0x1.28dbep-4, 0x1.47e61ep-5,
     -0x1.7701c6p-6, 0x1.b0b124p-7, -0x1.0bf4f6p-7, 0x1.9411acp-8, -0x1.a92b8ap-9,
+};
+/* y: log(cosh(r)) / y with y = r^2, 0.0 <= y <= 1.0: 2^-27.14 */
+static const real log_cosh_near[] = {
+    0x1p-1, -0x1.5554fap-4, 0x1.6bff1p-6, -0x1.b7c66cp-8, 0x1.10480ep-9,
+    -0x1.239ef2p-11, 0x1.6b19fep-14,
+};
+/* u: log(1 + u) / u, for |r| + log(1 + u) - log(2) with u = e^(-2 |r|), 0.0 <= u <= 0.13534: 2^-31.0 */
+static const real log_cosh_far[] = {
+    0x1.fffff8p-1, -0x1.fffaf2p-2, 0x1.54b992p-2, -0x1.eed72p-3, 0x1.253f04p-3,
 };
 #endif
 /* clang-format on */
@@ -129,22 +151,23 @@ typedef struct {
     ureal exponent; /* k + R_BIAS */
 } log_parts;
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1), both ways by Horner's rule.  A long polynomial is cut into its even and
- * odd half, lest one chain of dependent operations be longer than the processor looks ahead. */
-inline_ real polynomial(real x, int n, const real *c)
+/* scale (c[0] + c[1] x + ... + c[n - 1] x^(n - 1)) by Horner's rule.  A long polynomial is cut into its even and odd
+ * half, lest one chain of dependent operations be longer than the processor looks ahead. */
+inline_ real polynomial(real x, int n, const real *c, real scale)
 {
     const int step = n > 12 ? 2 : 1;
     const real y = step == 2 ? x * x : x;
-    real sum = c[n - 1], odd = c[n - 2];
+    real sum = c[n - 1] * scale, odd = c[n - 2] * scale;
     UNROLL
-    for (int i = n - 1 - step; i >= 0; i -= step) sum = r_fma(sum, y, c[i]);
+    for (int i = n - 1 - step; i >= 0; i -= step) sum = r_fma(sum, y, c[i] * scale);
     if (step == 1) return sum;
     UNROLL
-    for (int i = n - 4; i >= 0; i -= 2) odd = r_fma(odd, y, c[i]);
+    for (int i = n - 4; i >= 0; i -= 2) odd = r_fma(odd, y, c[i] * scale);
     return n % 2 ? r_fma(odd, x, sum) : r_fma(sum, x, odd);
 }
 
-#define POLYNOMIAL(x, c) polynomial(x, sizeof(c) / sizeof((c)[0]), c)
+#define SCALED_POLYNOMIAL(x, c, scale) polynomial(x, sizeof(c) / sizeof((c)[0]), c, scale)
+#define POLYNOMIAL(x, c)               SCALED_POLYNOMIAL(x, c, (real)1)
 
 inline_ real power_of_2(ureal power) { return r_bits(power << R_MANTISSA); }
 
@@ -187,33 +210,36 @@ inline_ real divide_pairs(real_pair num, real_pair den)
 inline_ real r_exp(real x)
 {
     const exp_parts e = exp_split(x, 2 * R_BIAS);
-    const ureal half = e.power >> 1; /* 2^n is not always a number of the type: two factors */
-    const real y = exp_scaled(e.r, power_of_2(half)) * power_of_2(e.power - half);
+    /* 2^n is not always a number of the type: two factors of about its root */
+    const ureal root = e.power << (R_MANTISSA - 1) & r_int(R_INF), other = (e.power << R_MANTISSA) - root;
+    const real y = exp_scaled(e.r, r_bits(root)) * r_bits(other);
     const real low = x < EXP_ZERO ? 0 : y;
     return x > EXP_INF ? R_INF : low;
 }
 
-/* e^x for x <= 0.  Float32 0.89 | 1.17 ULP, float64 0.89 | 1.18. */
-inline_ real r_exp_nonpos(real x)
+/* 2^64 e^x for x <= 0: never subnormal */
+inline_ real exp_nonpos_up(real x)
 {
     const exp_parts e = exp_split(x, R_BIAS + 64);
-    const real y = exp_scaled(e.r, power_of_2(e.power)) * SCALE_DOWN;
+    const real y = exp_scaled(e.r, power_of_2(e.power));
     return x < EXP_ZERO ? 0 : y;
 }
+
+/* e^x for x <= 0.  Float32 0.89 | 1.17 ULP, float64 0.89 | 1.18. */
+inline_ real r_exp_nonpos(real x) { return exp_nonpos_up(x) * SCALE_DOWN; }
 
 typedef struct {
     real exp, expm1;
 } exp_pair;
 
-/* e^x and e^x - 1 for x <= 0, for little more than the price of one; the zero of e^x - 1 is +0.
+/* e^x and e^x - 1 for x <= 0 where e^x is normal, for little more than the price of one; the zero of e^x - 1 is +0.
  * The first: float32 0.98 | 0.96 ULP, float64 0.95 | 0.93.
  * The second: float32 0.88 | 0.85 ULP, float64 1.13 | 1.09. */
-inline_ exp_pair exp_expm1_nonpos(real x)
+inline_ exp_pair exp_expm1_normal(real x)
 {
-    const exp_parts e = exp_split(r_max(x, EXP_ZERO), R_BIAS + 64);
-    const real p = r_fma(POLYNOMIAL(e.r, expm1_tail), e.r * e.r, e.r);
-    const real scale = power_of_2(e.power), small = scale * SCALE_DOWN;
-    return (exp_pair){r_fma(p, scale, scale) * SCALE_DOWN, r_fma(p, small, small - 1)};
+    const exp_parts e = exp_split(x, R_BIAS);
+    const real p = r_fma(POLYNOMIAL(e.r, expm1_tail), e.r * e.r, e.r), scale = power_of_2(e.power);
+    return (exp_pair){r_fma(p, scale, scale), r_fma(p, scale, scale - 1)};
 }
 
 /* e^x - 1, and x itself where that is nearest.  Half of everything is summed, lest 2^n overflow.
@@ -253,6 +279,13 @@ inline_ real r_sigmoid(real x)
 
 /* log(1 + u) for 0 <= u <= 1.  Float32 0.94 | 1.24 ULP, float64 0.95 | 1.42. */
 inline_ real r_log1p01(real u) { return r_fma(u, LOG1P01_SLOPE, u * POLYNOMIAL(u - LOG1P01_CENTRE, log1p01_tail)); }
+
+/* log(1 + u) + x for u = up / 2^64 <= 1 and x >= 0, with one rounding more than for x = 0 */
+inline_ real log1p01_up(real up, real x)
+{
+    const real v = r_fma(up, SCALE_DOWN, -LOG1P01_CENTRE);
+    return r_fma(up, LOG1P01_SLOPE * SCALE_DOWN, r_fma(up, SCALED_POLYNOMIAL(v, log1p01_tail, SCALE_DOWN), x));
+}
 
 /* log(1 + e^x) as max(x, 0) + log(1 + e), e = e^-|x|: the low part of e adds low / (1 + e), for which 1 - e/2 is
  * near enough.  Float32 0.90 | 1.24 ULP, float64 0.97 | 1.43. */

@@ -70,6 +70,18 @@ def log1p01_tail(v):
     return mp.log1p(v + CENTRE) / (v + CENTRE) - SLOPE
 
 
+def log_cosh_near(y):
+    return mp.log(mp.cosh(mp.sqrt(y))) / y if y else mpf(1) / 2
+
+
+def log_cosh_far(u):
+    return mp.log1p(u) / u if u else mpf(1)
+
+
+def share_far(u):
+    return u / (mp.log1p(u) - mp.log(u) / 2 - LN2) if u else mpf(0)
+
+
 R = LN2 / 2 * mpf("1.0001")  # the rounding of x log2(e) may miss the nearest integer by a little
 TABLES = (  # name, formula, function, weight, interval, degree in float64 and float32
     ("exp_tail", "r: (e^r - 1 - r) / r^2, for e^r", exp_tail, lambda r: r**2 / mp.exp(r), -R, R, 9, 4),
@@ -78,6 +90,10 @@ TABLES = (  # name, formula, function, weight, interval, degree in float64 and f
      mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, 18, 7),
     ("log1p01_tail", "v: log(1 + u) / u - 0.875 with u = v + 0.46875", log1p01_tail,
      lambda v: 1 / (log1p01_tail(v) + SLOPE), -CENTRE, 1 - CENTRE, 20, 9),
+    ("log_cosh_near", "y: log(cosh(r)) / y with y = r^2", log_cosh_near, lambda y: 1 / log_cosh_near(y),
+     mpf(0), mpf(1), 14, 6),
+    ("log_cosh_far", "u: log(1 + u) / u, for |r| + log(1 + u) - log(2) with u = e^(-2 |r|)", log_cosh_far, share_far,
+     mpf(0), mp.exp(-2), 9, 4),
 )  # fmt: skip
 
 for bits, ln2_bits in (64, 42), (32, 16):

@@ -28,26 +28,26 @@ inline_ jet binary_crossentropy(real target, real pred, const real *param)
     return (jet){.value = -l1 - l0 + 0 * pred, .grad = d0 - d1 + 0 * pred, .hess = d0 / (1 - p) + d1 / p};
 }
 
-/* In terms of e = exp(-|z|) <= 1:  -log sigmoid(-+|z|) = log1p(e) + (|z| or 0).  The gradient w0 p - w1 (1 - p) is
- * formed from both sigmoids, so that it does not cancel where the prediction is right. */
+/* In terms of e = exp(-|z|) <= 1:  -log sigmoid(-+|z|) = log1p(e) + (|z| or 0).  The gradient (w0 - w1 e) / (1 + e) for
+ * z > 0, and its mirror image, does not cancel where the prediction is right. */
 inline_ jet binary_crossentropy_logits(real target, real pred, const real *param)
 {
     const sides t = smoothed(target, param[1]);
     const real w1 = param[0] * t.of_1, w0 = t.of_0, a = r_abs(pred);
-    const real e = r_exp_nonpos(-a), q = 1 / (1 + e), eq = e * q;
-    const int positive = pred > 0;
-    const real wrong = positive ? w0 : w1, right = positive ? w1 : w0, g = wrong * q - right * eq;
+    const real up = exp_nonpos_up(-a), e = up * SCALE_DOWN, q = 1 / (1 + e);
+    const int negative = r_negative(pred);
+    const real wrong = negative ? w1 : w0, right = negative ? w0 : w1, g = r_fma(-right, e, wrong) * q;
     const real linear = wrong == 0 ? 0 : wrong * a;
     return (jet){
-        .value = r_fma(w0 + w1, r_log1p01(e), linear), .grad = positive ? g : -g, .hess = (w0 + w1) * (eq * q)};
+        .value = r_fma(w0 + w1, log1p01_up(up, 0), linear), .grad = r_flip(g, pred), .hess = (w0 + w1) * (e * q * q)};
 }
 
-/* The same without smoothing and class weights, which is how it is called most.  The two sigmoids add up to 1. */
+/* The same without smoothing and class weights, which is how it is called most.  With d = 1 - t for a positive logit
+ * and -t for a negative one the linear part is d z and the gradient d -+ e / (1 + e). */
 inline_ jet binary_crossentropy_logits_plain(real target, real pred, const real *param)
 {
     (void)param;
-    const real a = r_abs(pred), e = r_exp_nonpos(-a), q = 1 / (1 + e), eq = e * q;
-    const int positive = pred > 0;
-    const real wrong = positive ? 1 - target : target, linear = wrong == 0 ? 0 : wrong * a, g = wrong - eq;
-    return (jet){.value = r_log1p01(e) + linear, .grad = positive ? g : -g, .hess = eq * q};
+    const real up = exp_nonpos_up(-r_abs(pred)), q_down = SCALE_DOWN / r_fma(up, SCALE_DOWN, (real)1), eq = up * q_down;
+    const real half = (real)0.5, d = (r_sign(half, pred) + half) - target, linear = d == 0 ? 0 : d * pred;
+    return (jet){.value = log1p01_up(up, linear), .grad = d - r_sign(eq, pred), .hess = eq * (q_down * SCALE_UP)};
 }

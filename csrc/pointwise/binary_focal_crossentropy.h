@@ -13,7 +13,10 @@
  * T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollar, "Focal loss for dense object detection", ICCV 2017,
  * arXiv:1708.02002.
  */
-inline_ real focal_balance(sides t, const real *param) { return t.of_1 * param[0] + t.of_0 * (param[3] - param[0]); }
+inline_ real focal_balance(sides t, const real *param)
+{
+    return r_fma(t.of_1, param[0], t.of_0 * (param[3] - param[0]));
+}
 
 /* u^gamma; a u that has underflowed is as good as the smallest number. */
 inline_ real focal_power(real u, real gamma) { return r_exp(gamma * r_log(r_max(u, R_SMALLEST))); }
@@ -65,14 +68,23 @@ inline_ jet binary_focal_crossentropy_logits(real target, real pred, const real 
 }
 
 /* gamma = 2, the paper's choice, needs neither a power nor a quotient:
- *     grad / balance = u (2 u' c + u c'),      hess / balance = 2 (u'^2 + u u'') c + 4 u u' c' + u^2 c'' */
+ *     grad / balance = u (2 u' c + u c'),      hess / balance = 2 (u'^2 + u u'') c + 4 u u' c' + u^2 c''
+ * With L and S the larger and the smaller of the two sigmoids, w the target's share on the side that the logit denies
+ * and v on the side that it supports, and derivatives by |pred|:
+ *     u = w L + v S,      c' = w L - v S,      u' = (w - v) L S,      u'' = u' (S - L) */
 inline_ jet binary_focal_crossentropy_logits_squared(real target, real pred, const real *param)
 {
     const sides t = smoothed(target, param[2]);
-    const logit_terms l = terms_of_logit(t, pred);
-    const real u = t.of_0 * l.p + t.of_1 * l.q, du = (t.of_0 - t.of_1) * l.ddc, ddu = du * (l.q - l.p);
-    const real balance = focal_balance(t, param);
-    return (jet){.value = balance * u * u * l.c,
-                 .grad = balance * u * (2 * du * l.c_finite + u * l.dc),
-                 .hess = balance * (2 * (du * du + u * ddu) * l.c_finite + u * (4 * du * l.dc + u * l.ddc))};
+    const real a = r_abs(pred), up = exp_nonpos_up(-a), large = 1 / r_fma(up, SCALE_DOWN, (real)1);
+    const real small = up * SCALE_DOWN * large;
+    const int negative = r_negative(pred);
+    const real w = negative ? t.of_1 : t.of_0, v = negative ? t.of_0 : t.of_1, vs = v * small;
+    const real c = log1p01_up(up, w == 0 ? 0 : w * a), u = r_fma(w, large, vs), dc = r_fma(w, large, -vs);
+    const real ddc = large * small, du = (w - v) * ddc, ddu = du * (small - large), balance = focal_balance(t, param);
+    const real first = du * c, second = (du * du + u * ddu) * c;
+    const real rise = first == first ? first : 0, bend = second == second ? second : 0; /* 0 inf: S has underflowed */
+    const real g = balance * u * r_fma(u, dc, 2 * rise);
+    return (jet){.value = balance * u * u * c,
+                 .grad = r_flip(g, pred),
+                 .hess = balance * (2 * bend + u * (4 * du * dc + u * ddc))};
 }

@@ -19,5 +19,5 @@ inline_ jet poisson_log(real target, real pred, const real *param)
 {
     (void)param;
     const real e = r_exp(pred), linear = target == 0 ? 0 : target * pred;
-    return (jet){.value = e < R_INF ? e - linear : e, .grad = e - target, .hess = e};
+    return (jet){.value = e - (e < R_INF ? linear : 0), .grad = e - target, .hess = e};
 }

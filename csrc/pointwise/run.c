@@ -104,7 +104,7 @@ static void report(job *j, lf_status status, size_t index)
 static int do_block(worker *w, size_t first, size_t n)
 {
     job *const j = w->j;
-    const void *in[NIN] = {[WEIGHT] = w->k->ones};
+    const void *in[NIN] = {NULL};
     size_t bad = n;
     lf_status status = LF_OK;
     for (int i = 0; i < NIN; i++) {

@@ -10,8 +10,8 @@ inline_ jet tweedie(real target, real pred, const real *param)
 {
     const real a = 1 - param[0], b = 2 - param[0];
     const real first = r_exp(b * pred), second = target == 0 ? 0 : target * r_exp(a * pred);
-    const int both = first == R_INF && r_abs(second) == R_INF;
-    const real x = both && pred < 0 ? 0 : first, y = both && pred > 0 ? 0 : second;
+    const real smaller = r_min(r_abs(second), first);
+    const real x = (smaller == R_INF) & (pred < 0) ? 0 : first, y = (smaller == R_INF) & (pred > 0) ? 0 : second;
     return (jet){.value = x / b - y / a, .grad = x - y, .hess = b * x - a * y};
 }
 
