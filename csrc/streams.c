@@ -103,6 +103,14 @@ void lf_write(const lf_array *array, lf_dtype kernel, size_t first, size_t n, co
     each_run(array, first, n, (char *)block, lf_itemsize(kernel), store_run, &lf_kernels(kernel)->store[array->dtype]);
 }
 
+void lf_write_stream(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block)
+{
+    const ptrdiff_t size = (ptrdiff_t)lf_itemsize(array->dtype);
+    lf_buffer converted;
+    lf_kernels(kernel)->store[array->dtype](n, block, converted.block, size);
+    lf_stream(array->data + (ptrdiff_t)first * size, converted.block, n * (size_t)size);
+}
+
 /* A cache line that is written whole need not be fetched first: a quarter of the traffic of "read 2, write 1" is
  * saved.  Lines that two blocks share are written as usual. */
 void lf_stream(void *to, const void *block, size_t size)
