@@ -247,7 +247,7 @@ static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, 
     const size_t left = n % WIDE, groups = n / WIDE;
     memcpy(tail, x + groups * WIDE, left * sizeof *tail);
     for (size_t g = 0; g < groups; g++) {
-        lf_look_ahead(&ahead, g * WIDE);
+        lf_look_ahead(&ahead, (n + g * WIDE) / 2); /* the loss has asked for the first half */
         for (int l = 0; l < WIDE; l++) {
             const double y = (double)x[g * WIDE + (size_t)l], up = plus_square(s2[l], y);
             s3[l] += plus_square(s2[l] - up, y);
