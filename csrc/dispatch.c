@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #define ISA(isa) extern const kernels lf_##isa##_f32, lf_##isa##_f64;
 #include "isa.def"
@@ -20,11 +23,15 @@ static const isa_level LEVELS[] = {
 };
 enum { NLEVEL = sizeof LEVELS / sizeof *LEVELS };
 
-/* What x86-64-v3 and -v4 stand for; clang 14 does not know these names in __builtin_cpu_supports. */
+/* What x86-64-v3 and -v4 stand for; clang 14 does not know these names in __builtin_cpu_supports,
+ * nor F16C. */
 static int runs_here(const char *name)
 {
 #if defined(__x86_64__)
-    const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    unsigned int eax, ebx, ecx = 0, edx;
+    const int f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+    const int v3 =
+        f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     if (!strcmp(name, "avx2")) return v3;
     if (!strcmp(name, "avx512"))
         return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

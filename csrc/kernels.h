@@ -87,6 +87,18 @@ struct lf_rowwise {
                     const void *class_weight, double sums[3], void *grad, void *hess);
 };
 
+/* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while
+ * something is computed that leaves the memory idle.  Processors do not look ahead far enough by themselves. */
+typedef struct {
+    const char *at[2];
+    ptrdiff_t stride[2];
+} lf_ahead;
+
+static inline void lf_look_ahead(const lf_ahead *ahead, size_t element)
+{
+    for (int i = 0; i < 2; i++) __builtin_prefetch(ahead->at[i] + (ptrdiff_t)element * ahead->stride[i]);
+}
+
 typedef struct {
     const lf_pointwise *pointwise;
     size_t npointwise;
@@ -118,7 +130,7 @@ typedef struct {
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */
     size_t (*check)(size_t n, const void *x, lf_domain domain); /* the first element outside, or n */
     double (*sum)(size_t n, const void *x);                     /* in fixed lanes */
-    void (*moments)(size_t n, const void *value, const double *weight, lf_moments *moments);
+    void (*moments)(size_t n, const void *value, const double *weight, lf_ahead ahead, lf_moments *moments);
 } kernels;
 
 const kernels *lf_kernels(lf_dtype dtype); /* LF_F32 or LF_F64, for the current instruction set: dispatch.c */

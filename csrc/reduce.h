@@ -124,89 +124,185 @@ static void exact_block(size_t n, double *restrict x, lf_exact *sum)
 
 /* --- Moments -------------------------------------------------------------------------------------------------- */
 
-/* The smallest and largest element, and the smallest magnitude but 0, as integers that order as the numbers do: a
- * negative number has its other bits flipped.  NaN comes above infinity or below its negative. */
+/* The smallest and the largest element, NaN left out. */
 typedef struct {
-    real low, high, tiny;
+    real low, high;
 } extremes;
-
-inline_ ireal order(ireal bits) { return bits ^ (ireal)((ureal)(bits >> (8 * sizeof(real) - 1)) >> 1); }
-
-inline_ void extend(ireal *low, ireal *high, ureal *tiny, real x)
-{
-    const ireal bits = (ireal)r_int(x), at = order(bits);
-    const ureal magnitude = (ureal)bits * 2 - 1; /* of 0: the largest */
-    *low = at < *low ? at : *low;
-    *high = at > *high ? at : *high;
-    *tiny = magnitude < *tiny ? magnitude : *tiny;
-}
 
 static extremes block_extremes(size_t n, const real *restrict x)
 {
-    ireal low[LANES], high[LANES];
-    ureal tiny[LANES];
-    for (int l = 0; l < LANES; l++) low[l] = high[l] = order((ireal)r_int(x[0])), tiny[l] = (ureal)-1;
+    real low[LANES], high[LANES];
+    for (int l = 0; l < LANES; l++) low[l] = R_INF, high[l] = -R_INF;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++) extend(&low[l], &high[l], &tiny[l], x[i + l]);
-    for (; i < n; i++) extend(low, high, tiny, x[i]);
-    for (int l = 1; l < LANES; l++) {
-        low[0] = low[l] < low[0] ? low[l] : low[0];
-        high[0] = high[l] > high[0] ? high[l] : high[0];
-        tiny[0] = tiny[l] < tiny[0] ? tiny[l] : tiny[0];
+        for (int l = 0; l < LANES; l++) {
+            low[l] = r_min(low[l], x[i + (size_t)l]);
+            high[l] = r_max(high[l], x[i + (size_t)l]);
+        }
+    for (; i < n; i++) {
+        low[0] = r_min(low[0], x[i]);
+        high[0] = r_max(high[0], x[i]);
     }
-    return (extremes){r_bits((ureal)order(low[0])), r_bits((ureal)order(high[0])), r_bits((tiny[0] + 1) / 2)};
+    real least[16], most[16];
+    for (int l = 0; l < 16; l++) least[l] = r_min(low[l], low[l + 16]), most[l] = r_max(high[l], high[l + 16]);
+    for (int l = 0; l < 8; l++) least[l] = r_min(least[l], least[l + 8]), most[l] = r_max(most[l], most[l + 8]);
+    for (int l = 0; l < 4; l++) least[l] = r_min(least[l], least[l + 4]), most[l] = r_max(most[l], most[l + 4]);
+    return (extremes){r_min(r_min(least[0], least[2]), r_min(least[1], least[3])),
+                      r_max(r_max(most[0], most[2]), r_max(most[1], most[3]))};
 }
 
 #if LF_BITS == 32
-/* The sums of a block of float32 losses and of their squares, in registers.
+/* The sums of a block of float32 losses and of their squares, in plain double lanes.
  *
- * Each lane is a number 1.5 2^k that x is added to, as in exact_block, and keeps the sum as it grows; x^2, exact in
- * double, takes two such lanes.  What is left after one of x and two of x^2 is so small that plain addition is exact,
- * if no magnitude (but 0) is below 2^-40 of the largest: then units and sums are less than 53 bits apart. */
-#ifdef __AVX512F__
-enum { WIDE = 16 };
-#else
-enum { WIDE = 8 };
-#endif
+ * Let 2^e <= max |x| < 2^(e+1), each lane take 2^c elements, and no |x| but 0 be below 2^(e-29+c).
+ * - The x are multiples of 2^(e-52+c) and a lane of them is at most 2^(e+1+c): 53 bits, so that it adds up exactly.
+ * - A lane that starts at 2^(2e+2+c) stays below its double, and so has the last place u = 2^(2e-50+c): x^2 is added
+ *   to it rounded to a multiple of u, and what is left is a multiple of 2^(2e-104+2c), at most u/2; a lane of that is
+ *   at most 2^(2e-51+2c): 53 bits again.  x^2 itself is exact in double, so that it does not matter whether the
+ *   processor fuses.
+ * Smaller x are taken for 0 here and return in `small`, for another round of their own. */
+enum { WIDE = 16, PER_LANE = 6 };
+_Static_assert(WIDE << PER_LANE == BLOCK, "lanes take 2^c elements");
 
-static void fast_moments(size_t n, const float *restrict value, double bound, lf_moments *moments)
+inline_ double power(int exponent)
 {
-    const double big = extractor(bound), big1 = extractor(bound * bound), big2 = extractor(0x1p-42 * bound * bound);
-    double x1[WIDE], x2[WIDE], s1[WIDE], s2[WIDE], s3[WIDE];
-    for (int l = 0; l < WIDE; l++) x1[l] = big, s1[l] = big1, s2[l] = big2, x2[l] = s3[l] = 0;
-    size_t i = 0;
-    for (; i + WIDE <= n; i += WIDE)
-        for (int l = 0; l < WIDE; l++) {
-            const double x = (double)value[i + (size_t)l], square = x * x;
-            const double x_up = x1[l] + x, s_up = s1[l] + square, rest = square - (s_up - s1[l]), s_mid = s2[l] + rest;
-            x2[l] += x - (x_up - x1[l]);
-            s3[l] += rest - (s_mid - s2[l]);
-            x1[l] = x_up;
-            s1[l] = s_up;
-            s2[l] = s_mid;
-        }
-    double x_sum = 0, x_rest = 0, s_sum = 0, s_mid = 0, s_rest = 0;
+    const uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+inline_ int exponent(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (int)(bits >> 52) - 1023;
+}
+
+inline_ double plus_square(double sum, double x)
+{
+#if R_HAS_FMA
+    return __builtin_fma(x, x, sum);
+#else
+    return sum + x * x;
+#endif
+}
+
+/* In a tree that compilers keep in registers. */
+inline_ double wide_sum(const double *x)
+{
+    double eight[8], four[4];
+    for (int l = 0; l < 8; l++) eight[l] = x[l] + x[l + 8];
+    for (int l = 0; l < 4; l++) four[l] = eight[l] + eight[l + 4];
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+/* Lanes of 53 bits whose sum is at most 2^top have up to 63: their upper and lower parts add up exactly. */
+inline_ void add_lanes(const double *lane, int top, lf_exact *sum)
+{
+    const double big = 1.5 * power(top);
+    double upper[WIDE], lower[WIDE];
     for (int l = 0; l < WIDE; l++) {
-        x_sum += x1[l] - big;
-        x_rest += x2[l];
-        s_sum += s1[l] - big1;
-        s_mid += s2[l] - big2;
-        s_rest += s3[l];
+        upper[l] = (big + lane[l]) - big;
+        lower[l] = lane[l] - upper[l];
     }
-    lf_exact_add(&moments->loss, x_sum);
-    lf_exact_add(&moments->loss, x_rest);
-    lf_exact_add(&moments->square, s_sum);
-    lf_exact_add(&moments->square, s_mid);
-    lf_exact_add(&moments->square, s_rest);
-    for (; i < n; i++) {
-        lf_exact_add(&moments->loss, (double)value[i]);
-        lf_exact_add(&moments->square, (double)value[i] * (double)value[i]);
+    lf_exact_add(sum, wide_sum(upper));
+    lf_exact_add(sum, wide_sum(lower));
+}
+
+/* The smallest magnitude but 0 of numbers from low upwards. */
+static float smallest(size_t n, const float *restrict x, float low)
+{
+    if (low > 0) return low;
+    uint32_t lane[LANES]; /* twice the bits, less 1: of 0 that is the largest */
+    for (int l = 0; l < LANES; l++) lane[l] = UINT32_MAX;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            const uint32_t bits = r_int(x[i + l]) * 2 - 1;
+            lane[l] = bits < lane[l] ? bits : lane[l];
+        }
+    for (; i < n; i++) lane[0] = r_int(x[i]) * 2 - 1 < lane[0] ? r_int(x[i]) * 2 - 1 : lane[0];
+    for (int l = 1; l < LANES; l++) lane[0] = lane[l] < lane[0] ? lane[l] : lane[0];
+    return r_bits((lane[0] + 1) / 2);
+}
+
+/* Parts a block into what is not below the threshold, with 0 elsewhere, and what is, close together.  Returns the
+ * number of the latter; small may be x. */
+static size_t part(size_t n, const float *x, float threshold, float *restrict large, float *small)
+{
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) large[i] = r_abs(x[i]) < threshold ? 0 : x[i];
+    for (size_t i = 0; i < n; i += LANES) {
+        const size_t end = n - i < LANES ? n : i + LANES;
+        if (end == i + LANES) {
+            uint32_t lost = 0;
+            for (size_t l = i; l < i + LANES; l++) lost |= r_int(x[l]) ^ r_int(large[l]);
+            if (!lost) continue;
+        }
+        for (size_t k = i; k < end; k++)
+            if (large[k] == 0 && x[k] != 0) small[m++] = x[k];
+    }
+    return m;
+}
+
+/* Returns 0, with nothing added, if an element is NaN. */
+static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, lf_moments *moments)
+{
+    const int c = PER_LANE;
+    const double start = power(2 * e + 2 + c);
+    double s1[WIDE], s2[WIDE], s3[WIDE], sum[WIDE], square[WIDE], rest[WIDE];
+    for (int l = 0; l < WIDE; l++) s1[l] = s3[l] = 0, s2[l] = start;
+    float tail[WIDE] = {0};
+    const size_t left = n % WIDE, groups = n / WIDE;
+    memcpy(tail, x + groups * WIDE, left * sizeof *tail);
+    for (size_t g = 0; g < groups; g++) {
+        lf_look_ahead(&ahead, (n + g * WIDE) / 2); /* the loss has asked for the first half */
+        for (int l = 0; l < WIDE; l++) {
+            const double y = (double)x[g * WIDE + (size_t)l], up = plus_square(s2[l], y);
+            s3[l] += plus_square(s2[l] - up, y);
+            s2[l] = up;
+            s1[l] += y;
+        }
+    }
+    for (int l = 0; l < WIDE; l++) {
+        const double y = (double)tail[l], up = plus_square(s2[l], y);
+        rest[l] = s3[l] + plus_square(s2[l] - up, y);
+        square[l] = up - start;
+        sum[l] = s1[l] + y;
+    }
+    const double check = wide_sum(sum);
+    if (check != check) return 0;
+    add_lanes(sum, e + 11, &moments->loss);
+    add_lanes(square, 2 * e + 12, &moments->square);
+    add_lanes(rest, 2 * e - 41 + c, &moments->square);
+    return 1;
+}
+
+/* Rounds, each with what was too small for the one before. */
+static int fast_moments(size_t n, const float *x, extremes range, lf_ahead ahead, lf_moments *moments)
+{
+    enum { FEW = 8 };
+    float large[BLOCK], small[BLOCK];
+    for (;; range = block_extremes(n, x)) {
+        const float bound = r_max(r_abs(range.low), r_abs(range.high));
+        const int e = exponent(bound > 0 ? (double)bound : 0x1p-149);
+        const float threshold = (float)power(e - 29 + PER_LANE);
+        const size_t m = smallest(n, x, range.low) < threshold ? part(n, x, threshold, large, small) : 0;
+        if (!fast_lanes(n, m ? large : x, e, ahead, moments)) return 0;
+        x = small;
+        n = m;
+        if (n > FEW) continue;
+        for (size_t i = 0; i < n; i++) {
+            lf_exact_add(&moments->loss, (double)x[i]);
+            lf_exact_add(&moments->square, (double)x[i] * (double)x[i]);
+        }
+        return 1;
     }
 }
 #endif
 
-/* Weighted losses, doubles, and whatever is not finite or spread too widely; weight is NULL for 1. */
+/* Weighted losses, doubles, and whatever is not finite; weight is NULL for 1. */
 static void general_moments(size_t n, const real *restrict value, const double *weight, lf_moments *moments)
 {
     double loss[BLOCK], square[BLOCK];
@@ -241,29 +337,19 @@ static void general_moments(size_t n, const real *restrict value, const double *
     exact_block(n, square, &moments->square);
 }
 
-static void block_moments(size_t n, const void *values, const double *weight, lf_moments *moments)
+static void block_moments(size_t n, const void *values, const double *weight, lf_ahead ahead, lf_moments *moments)
 {
     const real *value = values;
     const int first = moments->count == moments->nan;
-    extremes e = block_extremes(n, value);
-    const int finite = e.low >= -R_LARGEST && e.high <= R_LARGEST;
+    const extremes e = block_extremes(n, value);
 #if LF_BITS == 32
-    const double bound = r_abs(e.low) > r_abs(e.high) ? r_abs(e.low) : r_abs(e.high);
-    if (!weight && finite && bound > 0 && e.tiny >= 0x1p-40 * bound)
-        fast_moments(n, value, bound, moments);
-    else
+    const int finite = e.low >= -R_LARGEST && e.high <= R_LARGEST;
+    if (weight || !finite || !fast_moments(n, value, e, ahead, moments))
 #endif
         general_moments(n, value, weight, moments);
-    if (!finite) { /* a NaN may be among the extremes */
-        e.low = R_INF, e.high = -R_INF;
-        for (size_t i = 0; i < n; i++) {
-            e.low = value[i] < e.low ? value[i] : e.low;
-            e.high = value[i] > e.high ? value[i] : e.high;
-        }
-    }
-    if (e.low <= e.high) {
-        moments->min = first || e.low < moments->min ? (double)e.low : moments->min;
-        moments->max = first || e.high > moments->max ? (double)e.high : moments->max;
+    if (e.low <= e.high) { /* + 0: of both zeros the positive one, in whatever order they come */
+        moments->min = first || e.low < moments->min ? (double)e.low + 0 : moments->min;
+        moments->max = first || e.high > moments->max ? (double)e.high + 0 : moments->max;
     }
     moments->count += n;
 }

@@ -45,13 +45,27 @@ static inline const void *lf_read(const lf_array *array, lf_dtype kernel, size_t
 static inline void lf_prefetch(const lf_array *array, size_t first)
 {
     enum { LINE = 64, AHEAD = 8 };
-    if (!array->in_place) return;
+    if (array->ndim > 1 || array->repeats) return;
     const char *next = array->data + (ptrdiff_t)first * array->stride;
     for (int i = 0; i < AHEAD; i++) __builtin_prefetch(next + i * LINE);
 }
 
-/* Writes a block past the caches, to memory that will not be read soon; lf_streamed() when all blocks are written. */
-void lf_stream(void *to, const void *block, size_t size);
+/* What comes at `first`, if that is not the end. */
+static inline lf_ahead lf_after(const lf_array *a, const lf_array *b, size_t first, size_t end)
+{
+    const lf_array *const array[2] = {a, b};
+    lf_ahead ahead;
+    for (int i = 0; i < 2; i++) {
+        ahead.stride[i] = array[i]->ndim == 1 && first < end ? array[i]->stride : 0;
+        ahead.at[i] = array[i]->data + (ptrdiff_t)first * ahead.stride[i];
+    }
+    return ahead;
+}
+
+/* Writes a block past the caches, to memory that will not be read soon; lf_streamed() when all blocks are written.
+ * The second converts it for an array that is contiguous in its own dtype. */
+void lf_stream(const lf_array *array, size_t first, size_t n, const void *block, lf_ahead ahead);
+void lf_write_stream(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block, lf_ahead ahead);
 void lf_streamed(void);
 
 #endif

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from operands import operands, stream_of
 
 import lossfast as lf
+from lossfast._errors import EXACT_BITS
 
 MSE = lf.MeanSquaredError()
 
@@ -131,6 +132,83 @@ def test_huge_and_tiny_losses():
     assert (result.min, result.max, result.std) == (0.0, 1e308, math.inf)
     tiny = filled(lf.MeanAbsoluteError(), np.zeros(3), np.full(3, 5e-324)).result()
     assert (tiny.sum, tiny.mean, tiny.std) == (1.5e-323, 5e-324, 0.0)
+
+
+def blocks():
+    """Numbers that are hard to add, a name and a block or more of float32 each; negative ones are for signed losses."""
+    rng = np.random.default_rng(8)
+    n = 2500
+    normal = rng.normal(0, 1, n)
+    spread = np.exp2(rng.uniform(-140, 60, n)) * rng.choice([-1, 1], n)
+    some = rng.uniform(0, 1, n)
+    yield "squares of normal numbers", normal**2
+    yield "all equal", np.full(n, np.float32(0.1))
+    yield "the largest of their binade", np.full(n, 2 - 2.0**-23)
+    yield "the smallest of their binade", np.ones(n)
+    yield "signs", normal
+    yield "sums that cancel", np.resize([1 + 2.0**-23, -1.0, 2.0**-23, -(2.0**-22)], n)
+    yield "every magnitude", spread
+    yield "subnormal", rng.integers(-500, 500, n) * 2.0**-149
+    yield "zeros", np.zeros(n)
+    yield "negative zeros", np.where(some < 0.5, -0.0, 0.0)
+    yield "mostly zeros", np.where(some < 0.9, 0.0, normal)
+    for exponent in range(-32, -15):  # about where a number is too small for its block
+        edge = np.float32(2.0**exponent)
+        yield (
+            f"2^{exponent}",
+            np.where(some < 0.01, np.nextafter(edge, np.float32(0)), np.where(some < 0.1, edge, normal)),
+        )
+        yield f"2^{exponent} next to large", np.where(some < 0.5, edge * (1 + some), 2 - 2.0**-23)
+    for where in (0, 1023, 1024, n - 1):
+        one = np.array(normal)
+        one[where] = 3e38
+        yield f"one huge at {where}", one
+        one[where] = 1e-38
+        yield f"one tiny at {where}", one
+    yield "the largest numbers", np.full(n, np.finfo(np.float32).max)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 1023, 1024, 1025, 2500])
+def test_blocks_that_are_hard_to_add(isa, n):
+    for name, numbers in blocks():
+        x = numbers.astype(np.float32)[:n]
+        for loss, target in ((lf.MeanAbsoluteError(), np.zeros(n)), (lf.Gamma(), np.full(n, 1e-45))):
+            if loss.name == "gamma" and np.abs(x).max() > 80:
+                continue
+            losses = loss(target, x, reduction="none").astype(np.float64)
+            sums = filled(loss, target, x)._sums
+            for power, found in ((1, sums["loss"]), (2, sums["square"])):
+                want = sum((Fraction(v) ** power for v in losses.tolist()), Fraction(0))
+                assert Fraction(found, 1 << EXACT_BITS) == want, (name, power)
+
+
+@pytest.mark.compiled
+def test_instruction_sets_change_no_bit(isa):
+    for _, numbers in blocks():
+        x = numbers.astype(np.float32)
+        found = filled(lf.MeanAbsoluteError(), np.zeros(x.size), x).state()
+        lf.set_isa("base")
+        assert filled(lf.MeanAbsoluteError(), np.zeros(x.size), x).state() == found
+        lf.set_isa(isa)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("where", [0, 17, 1023, 1024, 2499])
+def test_a_nan_is_found_wherever_it_is(isa, where):
+    for name, numbers in blocks():
+        x = numbers.astype(np.float32)
+        x[where] = np.nan
+        found, rest = (filled(lf.MeanAbsoluteError(), np.zeros(y.size), y) for y in (x, np.delete(x, where)))
+        assert found.result().nonfinite == 1 and math.isnan(found.result().sum), name
+        assert found._sums["loss"] == rest._sums["loss"] and found._sums["square"] == rest._sums["square"], name
+        assert (found.result().min, found.result().max) == (rest.result().min, rest.result().max), name
+
+
+def test_of_two_zeros_the_least_is_positive():
+    for x in ([0.0, -0.0], [-0.0, 0.0], [-0.0]):
+        result = filled(lf.Poisson(), np.zeros(len(x)), np.array(x)).result()
+        assert (math.copysign(1, result.min), math.copysign(1, result.max)) == (1, 1)
 
 
 def test_losses_that_are_not_finite():

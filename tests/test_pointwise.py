@@ -297,11 +297,93 @@ def rounded(x, dtype):
             tie = [(a.view(np.uint16) & 1) * 1e-300 for a in around]
             best = np.argmin([np.where(np.isnan(d), np.inf, d) + e for d, e in zip(distance, tie, strict=True)], axis=0)
             near = np.where(
-                np.isfinite(x) & (best == 1),
+                np.isfinite(x) & np.isfinite(near) & (best == 1),
                 around[1],
-                np.where(np.isfinite(x) & (best == 2), around[2], near),
+                np.where(np.isfinite(x) & np.isfinite(near) & (best == 2), around[2], near),
             )
     return near
+
+
+def doubled(x, out_dtype):
+    """2 x in another dtype, as the gradient of the squared loss; exact until it is stored."""
+    return lf.mse.grad(np.zeros(x.shape), x, reduction="sum", grad_dtype=out_dtype)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", HALVES)
+def test_every_half_precision_number_is_read_as_it_is(isa, name):
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(dtype_of(name))
+    for x in (numbers, np.repeat(numbers, 3)[::3], numbers[5:-2]):
+        for arithmetic in (np.float32, np.float64):
+            with np.errstate(all="ignore"):
+                want = (2 * x.astype(np.float32)).astype(arithmetic)
+            assert_same_bits(doubled(x, arithmetic), want)
+
+
+def hard_to_round(half, dtype):
+    """Every number of a half-precision dtype, the middles between neighbours, what stands next to both; and more."""
+    with np.errstate(all="ignore"):
+        numbers = np.arange(0x8000, dtype=np.uint16).view(half).astype(np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        numbers = np.concatenate([numbers, (numbers[1:] + numbers[:-1]) / 2, [numbers[-1] * 1.001, numbers[-1] * 2]])
+        last = numbers[numbers.size // 2 - 1 :]
+        numbers = np.concatenate([numbers, last + (numbers[1] - numbers[0]) / 2]).astype(dtype)
+        inf = np.array(np.inf, dtype)
+        numbers = np.concatenate([numbers, np.nextafter(numbers, inf), np.nextafter(numbers, -inf)])
+        code = np.random.default_rng(5).integers(0, 1 << 8 * numbers.itemsize, 100_000, dtype=f"u{numbers.itemsize}")
+        info = np.finfo(dtype)
+        more = [0.0, np.inf, np.nan, info.smallest_subnormal, info.tiny, info.max, 65504, 65519.99, 65520, 65520.01]
+        numbers = np.concatenate([numbers, code.view(dtype), np.array(more, dtype)])
+    return np.concatenate([numbers, -numbers])
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", HALVES)
+def test_half_precision_is_rounded_once(isa, dtype, name):
+    half = dtype_of(name)
+    x = hard_to_round(half, dtype)
+    with np.errstate(all="ignore"):
+        x = x[np.isnan(x) | np.isinf(x) | (np.abs(x) < np.finfo(dtype).max / 2)] / 2
+        if name == "bfloat16" and dtype == np.float64:  # where `rounded` may be wrong about infinity
+            x = x[~((np.abs(x) > 1.69e38) & (np.abs(x) < 1.71e38))]
+        want = rounded(2 * x, half)
+    assert_same_bits(doubled(x, half), want)
+    strided = np.empty((x.size, 2), half)[:, 0]
+    lf.mse.grad(np.zeros(x.shape), x, reduction="sum", out=strided)
+    assert_same_bits(np.ascontiguousarray(strided), want)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", HALVES)
+def test_instruction_sets_agree_on_the_payload_of_a_nan(name):
+    half = dtype_of(name)
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(half)
+    nans = np.concatenate([np.arange(0x7F800001, 0x7FFFFFFF, 4093), np.arange(0xFF800001, 0xFFFFFFFF, 4093)])
+    results = set()
+    for level in LEVELS:
+        lf.set_isa(level)
+        read = doubled(numbers, np.float32)
+        written = doubled(np.concatenate([nans.astype(np.uint32).view(np.float32), read]), half)
+        results.add((read.tobytes(), written.tobytes()))
+    assert len(results) == 1
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", HALVES)
+def test_large_results_in_half_precision(name):
+    n, half = (6 << 20) + 777, dtype_of(name)
+    x = np.random.default_rng(6).normal(0, 1, n).astype(np.float32)
+    want = doubled(x, np.float32).astype(half)
+    assert_same_bits(doubled(x, half), want)
+    out = np.full(n + 3, 7, half)
+    for start in (1, 2, 3):
+        out[:] = 7
+        lf.mse.grad(np.zeros(n, np.uint8), x, reduction="sum", out=out[start : start + n])
+        assert_same_bits(out[start : start + n], want)
+        assert (np.delete(out, np.s_[start : start + n]) == 7).all()
+    pred = x.astype(half)
+    lf.mse.grad(np.zeros(n), pred, reduction="sum", out=pred)
+    assert_same_bits(pred, (2 * x.astype(half).astype(np.float32)).astype(half))
 
 
 @pytest.mark.compiled

@@ -46,7 +46,8 @@ const char *lf_status_string(lf_status status)
 
 enum { TARGET, PRED, STREAM, WEIGHT, NIN };
 enum { VALUE, GRAD, HESS, NOUT };
-enum { STREAM_FROM = 24 << 20 }; /* bytes of an output: measured, where writing past the caches begins to pay */
+enum { IN_PLACE, CONVERTED, ASIDE }; /* outputs: where they stand, as a block of another dtype, by another layout */
+enum { STREAM_FROM = 24 << 20 };     /* bytes of an output: measured, where writing past the caches begins to pay */
 static const lf_status BAD[NIN] = {LF_BAD_TARGET, LF_BAD_PRED, LF_BAD_STREAM, LF_BAD_WEIGHT};
 static const lf_domain WEIGHTS = {.low = 0, .high = DBL_MAX, .no_nan = 1};
 
@@ -136,12 +137,15 @@ static int do_block(worker *w, size_t first, size_t n)
     j->loss->run(n, in[TARGET], in[PRED], in[WEIGHT], in[STREAM], j->call->param, j->call->scale, out[VALUE], out[GRAD],
                  out[HESS], j->sums && !out[VALUE] ? &w->sum : NULL);
     if (j->sums && out[VALUE]) w->sum = w->k->sum(n, out[VALUE]);
+    const lf_ahead ahead = lf_after(&j->in[TARGET], &j->in[PRED], first + n, j->call->n);
     for (int o = 0; o < NOUT; o++) {
         if (!j->out[o].data) continue;
-        if (j->spills[o])
+        if (j->spills[o] == CONVERTED && j->streams)
+            lf_write_stream(&j->out[o], j->dtype, first, n, out[o], ahead);
+        else if (j->spills[o])
             lf_write(&j->out[o], j->dtype, first, n, out[o]);
         else if (j->streams)
-            lf_stream(j->out[o].data + first * size, out[o], n * size);
+            lf_stream(&j->out[o], first, n, out[o], ahead);
     }
     w->values = out[VALUE];
     return 1;
@@ -168,7 +172,7 @@ static void run_blocks(void *context, size_t first_block, size_t last_block)
         if (j->call->moments && !j->check_only) {
             const double *weight =
                 j->moment_weight.data ? lf_read(&j->moment_weight, LF_F64, first, m, &w.moment_weight) : NULL;
-            w.k->moments(m, w.values, weight, &moments);
+            w.k->moments(m, w.values, weight, lf_after(&j->in[TARGET], &j->in[PRED], first + m, n), &moments);
         } else if (j->sums && !j->check_only)
             lf_exact_add(&sum, w.sum);
     }
@@ -258,13 +262,15 @@ static int open_out(job *j, int o, lf_out out)
     if (!lf_open(&j->out[o], j->dtype, out.data, out.data ? out.dtype : j->dtype, out.stride, out.layout)) return 0;
     if (!out.data || !j->call->n) return 1;
     if (!lf_kernels(j->dtype)->store[out.dtype]) return 0;
-    j->spills[o] = !j->out[o].in_place;
+    const lf_array *const a = &j->out[o];
+    const int dense = a->ndim == 1 && a->stride == (ptrdiff_t)lf_itemsize(a->dtype);
+    j->spills[o] = a->in_place ? IN_PLACE : dense ? CONVERTED : ASIDE;
     const char *low, *high, *low_in, *high_in;
     span(&j->out[o], j->call->n, &low, &high);
     for (int i = 0; i < NIN; i++) {
         if (!j->reads[i]) continue;
         span(&j->in[i], j->call->n, &low_in, &high_in);
-        if (low < high_in && low_in < high) j->spills[o] = 1;
+        if (low < high_in && low_in < high) j->spills[o] = ASIDE;
     }
     return 1;
 }
