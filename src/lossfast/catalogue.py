@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import lossfast.classification
-import lossfast.regression  # noqa: F401  (its losses register themselves)
+import lossfast.multiclass
+import lossfast.regression  # noqa: F401  (their losses register themselves)
 from lossfast._errors import did_you_mean
 from lossfast._loss import REGISTRY, Loss, Params
 
@@ -146,7 +147,7 @@ def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
     """
     found = get(loss)
     d = found.declaration
-    params = d.resolved(found.get_params(), single=True)
+    y_true, y_pred = d.operands(d.resolved(found.get_params(), single=True))
     return Info(
         name=d.name,
         class_name=d.class_name,
@@ -154,8 +155,8 @@ def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
         formula=d.formula,
         parameters=found.get_params(),
         expected={k: p.range() for k, p in d.params.items()},
-        y_true=str(d.target(**params)),
-        y_pred=str(d.pred(**params)),
+        y_true=y_true,
+        y_pred=y_pred,
         activation=d.activation,
         aliases=(*d.names, *d.aliases),
     )
