@@ -248,9 +248,9 @@ class ClasswiseCall(Call):
         outs = (value, grad, hess)
         if not self.labels:
             return self._terms(self.target, self.rows, weight, scale, outs, want_sum, self.check)
-        if self.check:
-            self._check_probabilities()
         alone = self.declaration.label_alone and not self.params["label_smoothing"]
+        if self.check:
+            alone = self._check_probabilities() and alone  # a NaN of any class makes its row NaN
         total = 0.0
         for block, kept, _ in self._blocks():
             pick: Any = ... if kept is None else kept
@@ -270,29 +270,30 @@ class ClasswiseCall(Call):
                     view[kept], view[~kept] = part, 0
         return total
 
-    def _blocks(self) -> Iterator[tuple[tuple[slice, ...], Array | None, int]]:
+    def _blocks(self) -> Iterator[tuple[Any, Array | None, int]]:
         """Blocks of rows, with which of them are kept (None: all) and the number of rows before."""
         first = 0
-        for block in _blocks(self.items, max(1, CHUNK // self.classes)):
-            kept = None
+        for slices in _blocks(self.items, max(1, CHUNK // self.classes)):
+            block, kept = (*slices, ...), None
             if self.kept != np.prod(self.items):
                 kept = self._is_kept(self.target[block])
             yield block, kept, first
             first += int(np.prod(self.target[block].shape))
 
-    def _check_probabilities(self) -> None:
-        """Those of the rows that are kept."""
+    def _check_probabilities(self) -> bool:
+        """Of the rows that are kept; returns whether there is no NaN among them."""
         if self.kept == np.prod(self.items):
-            check_unit(self.single, self.rows, self.nthreads)
-            return
+            return are_numbers(self.single, self.rows, self.nthreads)
+        numbers = True
         for block, kept, first in self._blocks():
-            pick = np.broadcast_to(True, self.rows[block].shape[:-1]) if kept is None else kept
+            pick = np.ones(self.rows[block].shape[:-1], bool) if kept is None else kept
             try:
-                check_unit(self.single, self.rows[block][pick], self.nthreads)
+                numbers &= are_numbers(self.single, self.rows[block][pick], self.nthreads)
             except DomainError as error:
                 row, k = divmod(error.index, self.classes)
                 at = first + int(np.flatnonzero(pick)[row])
                 raise DomainError("pred", at * self.classes + k) from None
+        return numbers
 
     def _terms(
         self,
@@ -375,8 +376,8 @@ def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
                 yield (slice(i, i + 1), *rest)
 
 
-def check_unit(single: bool, p: Array, nthreads: int) -> None:
-    """Raise a DomainError unless all elements are probabilities (or NaN)."""
+def are_numbers(single: bool, p: Array, nthreads: int) -> bool:
+    """Whether there is no NaN among probabilities; DomainError if there is anything else."""
     brier = _loss.REGISTRY["brier"].declaration
     assert isinstance(brier, Pointwise)
     kernel: Any
@@ -387,7 +388,8 @@ def check_unit(single: bool, p: Array, nthreads: int) -> None:
 
         kernel = NumpyKernel(brier, {})
     zero = np.broadcast_to(np.zeros((), np.uint8), p.shape)
-    kernel.run(single, zero, p, None, None, (), 1.0, None, None, None, True, None, 0, True, nthreads)
+    total = kernel.run(single, zero, p, None, None, (), 1.0, None, None, None, True, None, 0, True, nthreads)
+    return not np.isnan(total)
 
 
 def _row_kernel(name: str) -> Any:
