@@ -6,6 +6,7 @@ goes to a pointwise kernel with sums of rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ class ClasswiseCall(Call):
         if self.temperature is not None:
             self.reads["temperature"] = self.temperature
         self.kernel = _row_kernel(declaration.kernel)
-        self.kept = int(np.prod(self.items))
+        self.kept = math.prod(self.items)
 
     def _classes_last(self, x: Array) -> Array:
         return x if self.axis == x.ndim - 1 else np.moveaxis(x, self.axis, -1)
@@ -142,7 +143,7 @@ class ClasswiseCall(Call):
 
     def entries(self) -> int:
         """How many entries of the first axis keep a row."""
-        if self.kept == np.prod(self.items):
+        if self.kept == math.prod(self.items):
             return self.items[0] if self.kept else 0
         kept = self._is_kept(self.target).reshape(self.items[0], -1)
         return int(kept.any(axis=1).sum())
@@ -169,7 +170,11 @@ class ClasswiseCall(Call):
         if not self.rows.size:
             return 0.0 if want_sum else None
         value = np.empty(self.items) if entries is not None else results.get("value")
-        grad, hess = (self._classes_last(results[k]) if k in results else None for k in ("grad", "hess"))
+        grad, hess = results.get("grad"), results.get("hess")
+        if grad is not None:
+            grad = self._classes_last(grad)
+        if hess is not None:
+            hess = self._classes_last(hess)
         if weight is not None:
             weight = np.broadcast_to(weight, self.items)
         if self.by_terms:
@@ -274,15 +279,16 @@ class ClasswiseCall(Call):
         """Blocks of rows, with which of them are kept (None: all) and the number of rows before."""
         first = 0
         for slices in _blocks(self.items, max(1, CHUNK // self.classes)):
-            block, kept = (*slices, ...), None
-            if self.kept != np.prod(self.items):
+            block: Any = (*slices, ...)
+            kept = None
+            if self.kept != math.prod(self.items):
                 kept = self._is_kept(self.target[block])
             yield block, kept, first
-            first += int(np.prod(self.target[block].shape))
+            first += math.prod(self.target[block].shape)
 
     def _check_probabilities(self) -> bool:
         """Of the rows that are kept; returns whether there is no NaN among them."""
-        if self.kept == np.prod(self.items):
+        if self.kept == math.prod(self.items):
             return are_numbers(self.single, self.rows, self.nthreads)
         numbers = True
         for block, kept, first in self._blocks():
@@ -366,7 +372,7 @@ def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     if not shape:
         yield ()
         return
-    inner = int(np.prod(shape[1:]))
+    inner = math.prod(shape[1:])
     step = max(1, most // max(1, inner))
     for i in range(0, shape[0], step):
         if inner <= most:

@@ -203,8 +203,10 @@ class Declaration:
 
     def resolved(self, params: Params, single: bool) -> dict[str, Any]:
         """Parameters with `eps=None` replaced by what it stands for in this arithmetic."""
-        eps = float(np.finfo(np.float32 if single else np.float64).eps)
-        return {k: eps if k == "eps" and v is None else v for k, v in params.items()}
+        found = dict(params)
+        if found.get("eps", 0.0) is None:
+            found["eps"] = float(np.finfo(np.float32 if single else np.float64).eps)
+        return found
 
     def checked(self, given: Params, defaults: Params) -> dict[str, Any]:
         """The parameters with those of a call in their places, every one valid."""
