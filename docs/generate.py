@@ -93,8 +93,8 @@ def stub() -> str:
 
 def _type(param: object) -> str:
     kind: str = param.kind.__name__  # type: ignore[attr-defined]
-    array = param.array or param.per_class  # type: ignore[attr-defined]
-    return kind + (" | Any" if array else "") + (" | None" if param.none else "")  # type: ignore[attr-defined]
+    kinds = [kind] * param.scalar + ["Any"] * (param.array or param.per_class) + ["None"] * param.none  # type: ignore[attr-defined]
+    return " | ".join(kinds)
 
 
 def main() -> int:

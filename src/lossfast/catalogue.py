@@ -117,17 +117,11 @@ class Info:
     aliases: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.summary}",
-            "",
-            f"  value       {self.formula}",
-            f"  y_true      {self.y_true}",
-            f"  y_pred      {self.y_pred}",
-            f"  activation  {self.activation}",
-        ]
-        lines += [f"  {k:<10}  {v!r}: {self.expected[k]}" for k, v in self.parameters.items()]
-        lines += [f"  also        {', '.join((self.class_name, *self.aliases))}"]
-        return "\n".join(lines)
+        facts = {"value": self.formula, "y_true": self.y_true, "y_pred": self.y_pred, "activation": self.activation}
+        facts |= {k: f"{v!r}: {self.expected[k]}" for k, v in self.parameters.items()}
+        facts |= {"also": ", ".join((self.class_name, *self.aliases))}
+        width = max(map(len, facts))
+        return "\n".join([f"{self.name}: {self.summary}", "", *(f"  {k:<{width}}  {v}" for k, v in facts.items())])
 
 
 def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
@@ -300,15 +294,6 @@ TABLE = (
         words="teacher student soft targets",
     ),
     Recommendation(
-        problem="quality of predicted probabilities of K classes",
-        target="class labels",
-        first_choice="multiclass_brier",
-        prediction="probabilities",
-        alternatives="sparse_categorical_crossentropy",
-        avoid="",
-        words="multiclass calibration forecast",
-    ),
-    Recommendation(
         problem="many labels at once",
         target="(N, K) of 0 or 1",
         first_choice="binary_crossentropy",
@@ -334,6 +319,15 @@ TABLE = (
         alternatives="binary_crossentropy",
         avoid="",
         words="calibration forecast",
+    ),
+    Recommendation(
+        problem="quality of predicted probabilities of K classes",
+        target="class labels",
+        first_choice="multiclass_brier",
+        prediction="probabilities",
+        alternatives="sparse_categorical_crossentropy",
+        avoid="",
+        words="multiclass calibration forecast",
     ),
     Recommendation(
         problem="boosting weak learners",
