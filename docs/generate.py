@@ -16,11 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- losses:begin -->", "<!-- losses:end -->"
 
 
-def readme_table() -> str:
+FAMILIES = {"pointwise": "value per element", "classwise": "value per row of classes"}
+
+
+def readme_table(family: str) -> str:
     """One row a loss."""
-    rows = ["| loss | also | value per element | parameters |", "|---|---|---|---|"]
+    rows = [f"| loss | also | {FAMILIES[family]} | parameters |", "|---|---|---|---|"]
     for name in lossfast.names():
         d = REGISTRY[name].declaration
+        if d.family != family:
+            continue
         also = ", ".join(f"`{n}`" for n in (*d.names, d.class_name))
         params = ", ".join(f"`{k}={p.default!r}`" for k, p in d.params.items())
         formula = d.formula.replace("|", "\\|")
@@ -29,10 +34,11 @@ def readme_table() -> str:
 
 
 def readme() -> str:
-    """README.md with the table in its place."""
+    """README.md with the tables in their place."""
     text = (ROOT / "README.md").read_text()
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{readme_table()}\n{END}{rest.split(END)[1]}"
+    tables = "\n\n".join(map(readme_table, FAMILIES))
+    return f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
 def page() -> str:
@@ -86,8 +92,9 @@ def stub() -> str:
 
 
 def _type(param: object) -> str:
-    kind = "bool" if param.kind is bool else "str" if param.kind is str else "float"  # type: ignore[attr-defined]
-    return kind + (" | Any" if param.array else "") + (" | None" if param.none else "")  # type: ignore[attr-defined]
+    kind: str = param.kind.__name__  # type: ignore[attr-defined]
+    kinds = [kind] * param.scalar + ["Any"] * (param.array or param.per_class) + ["None"] * param.none  # type: ignore[attr-defined]
+    return " | ".join(kinds)
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
 """What all tests share: every loss of the registry in every parameter case, every instruction set and dtype.
 
-A test that takes `loss` runs for each loss with each of its parameter cases, one that takes `plain` for each loss
-with its defaults; `isa`, `dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core and
-are deselected where the NumPy backend runs.
+A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
+with its defaults; `row_loss` and `row_plain` are the losses of classes, `any_loss` and `any_plain` those of all; `isa`,
+`dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core and are deselected where the
+NumPy backend runs.
 """
 
 import os
@@ -38,8 +39,18 @@ def _levels():
 
 LEVELS = _levels()
 DEFAULT_LEVEL = lf.isa()
-PLAIN = [REGISTRY[name] for name in sorted(REGISTRY)]
-CASES = [type(loss)(**params) for loss in PLAIN for params in loss.declaration.cases()]
+ANY_PLAIN = [REGISTRY[name] for name in sorted(REGISTRY)]
+ANY_CASES = [type(loss)(**params) for loss in ANY_PLAIN for params in loss.declaration.cases()]
+PLAIN, ROW_PLAIN = ([x for x in ANY_PLAIN if x.declaration.family == family] for family in ("pointwise", "classwise"))
+CASES, ROW_CASES = ([x for x in ANY_CASES if x.declaration.family == family] for family in ("pointwise", "classwise"))
+LOSSES = {
+    "loss": CASES,
+    "plain": PLAIN,
+    "row_loss": ROW_CASES,
+    "row_plain": ROW_PLAIN,
+    "any_loss": ANY_CASES,
+    "any_plain": ANY_PLAIN,
+}
 
 
 def _id(loss):
@@ -53,7 +64,7 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    return f"lossfast: backend {lf.backend()}, instruction sets {', '.join(LEVELS)}, {len(CASES)} parameter cases"
+    return f"lossfast: backend {lf.backend()}, instruction sets {', '.join(LEVELS)}, {len(ANY_CASES)} parameter cases"
 
 
 def pytest_collection_modifyitems(config, items):
@@ -76,10 +87,9 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_generate_tests(metafunc):
     wanted = metafunc.fixturenames
-    if "loss" in wanted:
-        metafunc.parametrize("loss", CASES, ids=_id)
-    if "plain" in wanted:
-        metafunc.parametrize("plain", PLAIN, ids=_id)
+    for name, losses in LOSSES.items():
+        if name in wanted:
+            metafunc.parametrize(name, losses, ids=_id)
     if "method" in wanted:
         metafunc.parametrize("method", METHODS)
     if "isa" in wanted:

@@ -16,19 +16,23 @@ import lossfast as lf
 from lossfast._loss import REGISTRY
 
 
-def test_every_name_and_alias_finds_its_loss(plain):
-    d = plain.declaration
+def test_every_name_and_alias_finds_its_loss(any_plain):
+    d = any_plain.declaration
     for name in (d.name, d.class_name, *d.names):
-        assert lf.get(name) is plain and lf.get(name.upper()) is plain and lf.get(name.replace("_", " ")) is plain
+        assert (
+            lf.get(name) is any_plain
+            and lf.get(name.upper()) is any_plain
+            and lf.get(name.replace("_", " ")) is any_plain
+        )
     for name, params in d.aliases.items():
         found = lf.get(name)
-        assert type(found) is type(plain)
-        assert found.get_params() == {**plain.get_params(), **params}
+        assert type(found) is type(any_plain)
+        assert found.get_params() == {**any_plain.get_params(), **params}
     for name in (d.name, *d.names):
-        assert getattr(lf, name) is plain
+        assert getattr(lf, name) is any_plain
         assert name in dir(lf)
-    assert getattr(lf, d.class_name) is type(plain)
-    assert plain.name in lf.names() and lf.names() == sorted(REGISTRY)
+    assert getattr(lf, d.class_name) is type(any_plain)
+    assert any_plain.name in lf.names() and lf.names() == sorted(REGISTRY)
 
 
 def test_no_two_losses_share_a_name():
@@ -39,61 +43,61 @@ def test_no_two_losses_share_a_name():
             assert seen.setdefault(name, d.name) == d.name, name
 
 
-def test_a_loss_of_every_form_is_the_same(loss):
-    params = loss.get_params()
-    config = {"class_name": type(loss).__name__, "config": params}
+def test_a_loss_of_every_form_is_the_same(any_loss):
+    params = any_loss.get_params()
+    config = {"class_name": type(any_loss).__name__, "config": params}
     forms = [
         lf.get(config),
-        lf.get(type(loss), **params),
-        lf.get(loss),
-        lf.get(loss.name, **params),
-        lf.get(REGISTRY[loss.name], **params),
+        lf.get(type(any_loss), **params),
+        lf.get(any_loss),
+        lf.get(any_loss.name, **params),
+        lf.get(REGISTRY[any_loss.name], **params),
     ]
-    target, pred = operands(loss, 9)
-    want = loss.value_grad_hess(target, pred)
+    target, pred = operands(any_loss, 9)
+    want = any_loss.value_grad_hess(target, pred)
     for form in forms:
-        assert form == loss and hash(form) == hash(loss)
+        assert form == any_loss and hash(form) == hash(any_loss)
         assert_same_bits(form.value_grad_hess(target, pred), want)
         assert_same_bits(lf.value_and_grad(form, target, pred), want[:2])
-    assert_same_bits(REGISTRY[loss.name].value_grad_hess(target, pred, **params), want)
-    other = next(x for x in REGISTRY.values() if x.name != loss.name)
-    assert loss != other and loss != 3 and loss is not None
+    assert_same_bits(REGISTRY[any_loss.name].value_grad_hess(target, pred, **params), want)
+    other = next(x for x in REGISTRY.values() if x.name != any_loss.name)
+    assert any_loss != other and any_loss != 3 and any_loss is not None
 
 
-def test_the_repr_evaluates_to_the_loss(loss):
-    assert eval(repr(loss), {type(loss).__name__: type(loss)}) == loss
+def test_the_repr_evaluates_to_the_loss(any_loss):
+    assert eval(repr(any_loss), {type(any_loss).__name__: type(any_loss)}) == any_loss
 
 
-def test_copies(loss):
+def test_copies(any_loss):
     for other in (
-        copy.copy(loss),
-        copy.deepcopy(loss),
-        *(pickle.loads(pickle.dumps(loss, k)) for k in range(2, 6)),
+        copy.copy(any_loss),
+        copy.deepcopy(any_loss),
+        *(pickle.loads(pickle.dumps(any_loss, k)) for k in range(2, 6)),
     ):
-        assert other == loss and type(other) is type(loss) and hash(other) == hash(loss)
-        target, pred = operands(loss, 5)
-        assert other(target, pred) == loss(target, pred)
+        assert other == any_loss and type(other) is type(any_loss) and hash(other) == hash(any_loss)
+        target, pred = operands(any_loss, 5)
+        assert other(target, pred) == any_loss(target, pred)
 
 
-def test_scikit_learn_clones_losses(loss):
+def test_scikit_learn_clones_losses(any_loss):
     base = pytest.importorskip("sklearn.base")
-    assert base.clone(loss) == loss
-    assert base.clone(loss).get_params() == loss.get_params() == loss.get_params(deep=True)
+    assert base.clone(any_loss) == any_loss
+    assert base.clone(any_loss).get_params() == any_loss.get_params() == any_loss.get_params(deep=True)
 
 
-def test_losses_are_immutable(loss):
-    before = repr(loss)
-    for name in [*loss.get_params(), "name", "declaration", "new"]:
+def test_losses_are_immutable(any_loss):
+    before = repr(any_loss)
+    for name in [*any_loss.get_params(), "name", "declaration", "new"]:
         with pytest.raises(AttributeError):
-            setattr(loss, name, 3)
+            setattr(any_loss, name, 3)
         with pytest.raises(AttributeError):
-            delattr(loss, name)
-    loss.get_params().clear()
-    for name, value in loss.get_params().items():
-        assert getattr(loss, name) == value
+            delattr(any_loss, name)
+    any_loss.get_params().clear()
+    for name, value in any_loss.get_params().items():
+        assert getattr(any_loss, name) == value
     with pytest.raises(AttributeError, match="has no attribute 'gradd'; did you mean"):
-        loss.gradd  # noqa: B018
-    assert repr(loss) == before
+        any_loss.gradd  # noqa: B018
+    assert repr(any_loss) == before
 
 
 def test_parameters_that_are_arrays_are_copied():
@@ -114,10 +118,10 @@ def test_parameters_that_are_arrays_are_copied():
     assert big[0] != big[1]
 
 
-def test_losses_may_be_subclassed_without_losing_anything(plain):
-    assert isinstance(plain, lf.Loss) and issubclass(type(plain), lf.Loss)
+def test_losses_may_be_subclassed_without_losing_anything(any_plain):
+    assert isinstance(any_plain, lf.Loss) and issubclass(type(any_plain), lf.Loss)
     with pytest.raises(TypeError):
-        type(plain)(1.0)
+        type(any_plain)(1.0)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +164,14 @@ def test_recommendations():
     assert lf.recommend("zebra") == []
 
 
-def test_calls_take_keywords(plain):
-    target, pred = operands(plain, 5)
-    want = plain(target, pred)
-    assert plain(y_pred=pred, y_true=target) == want == plain(target, y_pred=pred)
+def test_calls_take_keywords(any_plain):
+    target, pred = operands(any_plain, 5)
+    want = any_plain(target, pred)
+    assert any_plain(y_pred=pred, y_true=target) == want == any_plain(target, y_pred=pred)
     assert type(want) is float
     for method in ("__call__", "grad", "hess", "value_and_grad", "grad_and_hess", "value_grad_hess"):
-        assert callable(getattr(plain, method))
-        assert inspect.getdoc(getattr(plain, method)), f"{method} has no docstring"
+        assert callable(getattr(any_plain, method))
+        assert inspect.getdoc(getattr(any_plain, method)), f"{method} has no docstring"
 
 
 def test_the_boosting_hessian_is_positive(loss, dtype):

@@ -27,6 +27,15 @@ class BinaryFocalCrossentropy(Loss):
 class Brier(Loss):
     def __init__(self) -> None: ...
 
+class CategoricalCrossentropy(Loss):
+    def __init__(self, *, from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., temperature: float | Any = ..., z_loss: float = ..., eps: float | None = ...) -> None: ...
+
+class CategoricalFocalCrossentropy(Loss):
+    def __init__(self, *, gamma: float = ..., alpha: float | Any | None = ..., from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., ignore_index: int | None = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
+
+class CategoricalHinge(Loss):
+    def __init__(self, *, axis: int = ..., ignore_index: int | None = ...) -> None: ...
+
 class Exponential(Loss):
     def __init__(self) -> None: ...
 
@@ -36,11 +45,17 @@ class Gamma(Loss):
 class GaussianNLL(Loss):
     def __init__(self, *, var: float | Any = ..., eps: float = ..., full: bool = ..., wrt: str = ...) -> None: ...
 
+class GeneralizedCrossentropy(Loss):
+    def __init__(self, *, q: float = ..., from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
+
 class Hinge(Loss):
     def __init__(self) -> None: ...
 
 class Huber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
+
+class KLDivergence(Loss):
+    def __init__(self, *, from_logits: bool = ..., log_input: bool = ..., axis: int = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
 
 class LogCosh(Loss):
     def __init__(self) -> None: ...
@@ -60,8 +75,17 @@ class MeanSquaredError(Loss):
 class MeanSquaredLogarithmicError(Loss):
     def __init__(self) -> None: ...
 
+class MulticlassBrier(Loss):
+    def __init__(self, *, from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., temperature: float | Any = ...) -> None: ...
+
+class MulticlassHinge(Loss):
+    def __init__(self, *, margin: float = ..., axis: int = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
+
 class Poisson(Loss):
     def __init__(self, *, log_input: bool = ..., eps: float | None = ...) -> None: ...
+
+class Poly(Loss):
+    def __init__(self, *, epsilon: float = ..., from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
 
 class PseudoHuber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
@@ -71,6 +95,9 @@ class Quantile(Loss):
 
 class SmoothL1(Loss):
     def __init__(self, *, beta: float = ...) -> None: ...
+
+class SparseCategoricalCrossentropy(Loss):
+    def __init__(self, *, ignore_index: int | None = ..., from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., temperature: float | Any = ..., z_loss: float = ..., eps: float | None = ...) -> None: ...
 
 class SquaredHinge(Loss):
     def __init__(self) -> None: ...
@@ -83,11 +110,19 @@ bce: BinaryCrossentropy
 binary_focal_crossentropy: BinaryFocalCrossentropy
 focal: BinaryFocalCrossentropy
 brier: Brier
+categorical_crossentropy: CategoricalCrossentropy
+cce: CategoricalCrossentropy
+categorical_focal_crossentropy: CategoricalFocalCrossentropy
+categorical_hinge: CategoricalHinge
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
+generalized_crossentropy: GeneralizedCrossentropy
 hinge: Hinge
 huber: Huber
+kullback_leibler_divergence: KLDivergence
+kld: KLDivergence
+kl_divergence: KLDivergence
 log_cosh: LogCosh
 logcosh: LogCosh
 mae: MeanAbsoluteError
@@ -99,10 +134,16 @@ mse: MeanSquaredError
 mean_squared_error: MeanSquaredError
 msle: MeanSquaredLogarithmicError
 mean_squared_logarithmic_error: MeanSquaredLogarithmicError
+multiclass_brier: MulticlassBrier
+multiclass_hinge: MulticlassHinge
 poisson: Poisson
+poly: Poly
+poly_loss: Poly
 pseudo_huber: PseudoHuber
 quantile: Quantile
 pinball: Quantile
 smooth_l1: SmoothL1
+sparse_categorical_crossentropy: SparseCategoricalCrossentropy
+scce: SparseCategoricalCrossentropy
 squared_hinge: SquaredHinge
 tweedie: Tweedie

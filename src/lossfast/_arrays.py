@@ -66,11 +66,15 @@ def position(index: tuple[Any, ...]) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]" if index else ""
 
 
+def prediction(y_pred: Any) -> Array:
+    """`y_pred` as an array of floats."""
+    pred = as_array("y_pred", y_pred)
+    return pred.astype(np.float64) if pred.dtype.kind in "biu" else pred
+
+
 def operands(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """Both in y_pred's shape, y_pred of a float dtype."""
-    pred = as_array("y_pred", y_pred)
-    if pred.dtype.kind in "biu":
-        pred = pred.astype(np.float64)
+    pred = prediction(y_pred)
     target = as_array("y_true", y_true)
     if target.shape != pred.shape:
         if target.ndim == pred.ndim + 1 and target.shape == (*pred.shape, 1):
@@ -84,20 +88,28 @@ def operands(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     return target, pred
 
 
-def weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
-    """A weight array with as many axes as `shape`, of length 1 where it repeats."""
-    w = as_array("sample_weight", sample_weight)
+def leading(name: str, given: Any, shape: tuple[int, ...]) -> Array:
+    """An array with as many axes as `shape`, of length 1 where it repeats: it has `shape` or leading axes of it."""
+    w = as_array(name, given)
     if w.ndim == len(shape) + 1 and w.shape[-1] == 1:
         w = w[..., 0]
     if w.shape != shape[: w.ndim]:
-        raise ValueError(
-            f"sample_weight has shape {w.shape}, expected a number, {shape} or leading axes of it: {shape[:1]}"
-        )
+        raise ValueError(f"{name} has shape {w.shape}, expected a number, {shape} or leading axes of it: {shape[:1]}")
     return w.reshape(w.shape + (1,) * (len(shape) - w.ndim))
 
 
-def result_array(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype[Any], reads: dict[str, Array]) -> Array:
-    """The array that a result is written to: the caller's, or a new one."""
+def result_array(
+    name: str,
+    given: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    reads: dict[str, Array],
+    replaceable: tuple[str, ...],
+) -> Array:
+    """The array that a result is written to: the caller's, or a new one.
+
+    It may be exactly one of those of `reads` that are `replaceable`, and overlaps none otherwise.
+    """
     if given is None:
         return np.empty(shape, dtype)
     if not isinstance(given, np.ndarray):
@@ -114,8 +126,12 @@ def result_array(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype[
     if not given.flags.forc and any(n > 1 and s == 0 for n, s in zip(given.shape, given.strides, strict=True)):
         raise ValueError(f"{name} has elements that share memory, expected an ordinary array")
     for other, array in reads.items():
-        if np.may_share_memory(given, array) and not _same_array(given, array) and _share(given, array):
-            raise ValueError(f"{name} overlaps {other}, expected memory of its own or exactly that array")
+        same = other in replaceable and _same_array(given, array)
+        if np.may_share_memory(given, array) and not same and _share(given, array):
+            raise ValueError(
+                f"{name} overlaps {other}, expected memory of its own"
+                + (" or exactly that array" if other in replaceable else "")
+            )
     return given
 
 

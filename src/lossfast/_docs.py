@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-SHARED = """\
+POINTWISE = """\
 y_true : array_like
     Targets of any bool, integer or float dtype, {target}.
 y_pred : array_like
@@ -31,6 +31,39 @@ check : bool
     False skips the check that targets and predictions are in the loss's domain, which costs a second reading of them;
     results for elements outside it are then meaningless."""
 
+CLASSWISE = """\
+y_true : array_like
+    Of any bool, integer or float dtype: {target}.
+y_pred : array_like
+    Predictions with a class axis of length C, {pred} (unless a parameter says otherwise); float16, bfloat16, float32
+    or float64, and anything else is taken as float64.
+sample_weight : array_like, optional
+    Non-negative weights: a number, or an array of the shape of `y_pred` without its class axis, or of leading axes of
+    that.
+reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w); ``"none"`` gives an array of w l, one for each row of classes, ``"sample"`` the
+    mean for each entry of the first axis; ``"sum_over_batch_size"`` divides the sum by the number of rows,
+    ``"batchmean"`` by the number of entries of the first axis.
+out : ndarray or tuple, optional
+    Where to write: an array for one result, a tuple with an entry (or None) for each of several.  It may be `y_pred`.
+grad_dtype : dtype, optional
+    Dtype of new gradient and Hessian arrays, by default that of `y_pred`.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+hess : {{"exact", "boosting"}}
+    ``"boosting"`` makes the Hessian positive, for gradient boosting: {boosting}.
+empty : {{"zero", "nan", "raise"}}
+    What the mean of nothing is (no rows, all ignored, or all weights 0).
+check : bool
+    False skips the check of targets of the shape of `y_pred`, and of probabilities, which costs a second reading of
+    them; results for elements outside the domain are then meaningless.  Labels are always checked."""
+
+BOOSTING = {
+    "one": "1 times weight and scale",
+    "floor": "at least 1e-16 times weight and scale",
+    "twice": "twice the exact diagonal, as XGBoost's multi:softprob, and at least 1e-16 times weight and scale",
+}
+
 SECTIONS = ("Parameters", "Returns", "Raises", "See Also", "Notes", "References", "Examples")
 
 
@@ -39,15 +72,14 @@ def _indent(text: str) -> str:
 
 
 def docstring(
-    written: str, formula: str, params: Mapping[str, Any], target: str, pred: str, boosting: str
+    written: str, formula: str, params: Mapping[str, Any], shared: str, target: str, pred: str, boosting: str
 ) -> dict[str, Any]:
     """`__doc__` and `__signature__` of a loss's class."""
     written = inspect.cleandoc(written)
     starts = [at for section in SECTIONS if (at := written.find(f"\n{section}\n---")) >= 0]
     head, tail = (written[: min(starts)], written[min(starts) :]) if starts else (written, "")
     own = "\n".join(f"{k} : {_type(p)}, default {p.default!r}\n{_indent(p.doc)}" for k, p in params.items())
-    positive = "1 times weight and scale" if boosting == "one" else "at least 1e-16 times weight and scale"
-    shared = SHARED.format(target=target, pred=pred, boosting=positive)
+    shared = shared.format(target=target, pred=pred, boosting=BOOSTING[boosting])
     text = f"""{head.rstrip()}
 
     value = {formula}
@@ -77,4 +109,6 @@ TypeError
 def _type(param: Any) -> str:
     if param.choices:
         return "{" + ", ".join(f'"{c}"' for c in param.choices) + "}"
-    return "bool" if param.kind is bool else "float or array_like" if param.array else "float"
+    if param.per_class and not param.scalar:
+        return "array_like"
+    return f"{param.kind.__name__} or array_like" if param.array or param.per_class else str(param.kind.__name__)

@@ -1,7 +1,11 @@
-"""One call of a loss, the general way: validation, reduction, one pass of the kernel, and words for what is wrong."""
+"""One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
+
+What differs between the families is in their calls, `_pointwise.PointwiseCall` and `_classwise.ClasswiseCall`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +13,7 @@ import numpy as np
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array, is_bfloat16, position
 from lossfast._errors import EXACT_BITS, DomainError, did_you_mean
-from lossfast._loss import Declaration, Loss
+from lossfast._loss import Loss
 
 VALUE, GRAD, HESS = 1, 2, 4
 REDUCTIONS = ("mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean")
@@ -17,43 +21,92 @@ EMPTY = ("zero", "nan", "raise")
 BOOSTING_FLOOR = 1e-16  # XGBoost's floor for binary:logistic
 
 
-class Call(NamedTuple):
-    """Validated operands and the kernel that they go to."""
+class Fault(NamedTuple):
+    """An element outside the domain: whose argument it is, where, what it is and what it should be."""
 
-    kernel: Any
-    values: tuple[float, ...]
-    target: Array
-    pred: Array
-    stream: Array | None
+    name: str
+    at: tuple[Any, ...]
+    value: Any
+    expected: str
+
+    def __str__(self) -> str:
+        x = np.asarray(self.value)
+        shown = float(x) if x.dtype.kind == "f" or is_bfloat16(x.dtype) else x
+        return f"{self.name}{position(self.at)} is {shown}, expected {self.expected}"
+
+
+class Call(ABC):
+    """The operands of one call in the order of the kernel that they go to, and that kernel.
+
+    An item is what has a value before any reduction: an element, or a row of classes.
+    """
+
+    boosting: str
+    pred: Array  # as the caller has it
     single: bool  # float32 arithmetic
-    params: dict[str, Any]
+    items: tuple[int, ...]  # the shape of the values before reduction
+    reads: dict[str, Array]  # what results must not overlap, by the name of the argument
+    replaceable: tuple[str, ...]  # of these, what a result may be exactly
+
+    @abstractmethod
+    def measure(self, weight: Array | None) -> tuple[float, int]:
+        """The sum of weights and the number of items, having checked the weights, and labels if there are."""
+
+    @abstractmethod
+    def entries(self) -> int:
+        """How many entries of the first axis there are, with items that count."""
+
+    @abstractmethod
+    def counted(self, weight: Array | None) -> Array | None:
+        """What each item adds to the divisor of a weighted mean; None: 1."""
+
+    @abstractmethod
+    def spread(self, x: Array) -> Array:
+        """An array with the axes of the items, so that it broadcasts to the predictions."""
+
+    @abstractmethod
+    def run(
+        self,
+        weight: Array | None,
+        scale: float,
+        results: dict[str, Array],
+        want_sum: bool,
+        entries: Array | None,
+    ) -> float | None:
+        """One pass, which fills `results` and sums for the entries of the first axis; the sum, if it is wanted."""
+
+    @abstractmethod
+    def moments(self, weight: Array | None) -> tuple[Any, ...]:
+        """As `_core.Kernel.moments`."""
+
+    @abstractmethod
+    def weight_shape(self, weight: Array) -> tuple[int, ...]:
+        """The shape that positions of bad weights are counted in."""
+
+    @abstractmethod
+    def fault(self, operand: str, index: int) -> Fault:
+        """The words for a bad element of any operand but the weights."""
+
+    def explanation(self, error: DomainError, sample_weight: Any) -> str:
+        """The sentence for an element outside the domain."""
+        if error.operand != "weight":
+            return str(self.fault(error.operand, error.index))
+        weight = _arrays.leading("sample_weight", sample_weight, self.items)
+        index = np.unravel_index(error.index, self.weight_shape(weight))
+        value = np.broadcast_to(weight, self.items)[index]
+        index = index[: np.ndim(sample_weight)]
+        return str(Fault("sample_weight", index, value, "a finite number of at least 0"))
 
 
-def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any]) -> Call:
-    """Find the kernel of these parameters and bring the operands into one shape."""
-    declaration = loss.declaration
-    target, pred = _arrays.operands(y_true, y_pred)
-    given = declaration.checked(params, loss._params) if params else loss._params
-    single = pred.dtype != np.float64
-    full = resolved = declaration.resolved(given, single)
-    stream = resolved.get(declaration.stream) if declaration.stream else None
-    if isinstance(stream, np.ndarray):
-        try:
-            stream = np.broadcast_to(stream, pred.shape)
-        except ValueError:
-            raise ValueError(
-                f"{declaration.stream} has shape {stream.shape}, expected a number or an array that broadcasts to "
-                f"the shape of y_pred, {pred.shape}"
-            ) from None
-        resolved = {**resolved, declaration.stream: 0.0}  # type: ignore[dict-item]
-    else:
-        stream = None
-    if _loss._core is None:
-        from lossfast._numpy import NumpyKernel
+def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: Any, nthreads: int) -> Call:
+    """The operands in the way of the loss's family."""
+    if loss.declaration.family == "classwise":
+        from lossfast._classwise import ClasswiseCall
 
-        return Call(NumpyKernel(declaration, full), (), target, pred, stream, single, full)
-    name, values = declaration.kernel(**resolved)
-    return Call(_loss._core.Kernel(name), values, target, pred, stream, single, full)
+        return ClasswiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
+    from lossfast._pointwise import PointwiseCall
+
+    return PointwiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
 
 
 def weight_sum(w: Array, n_threads: int) -> float:
@@ -118,21 +171,17 @@ def moments(
     check: bool = True,
     **params: Any,
 ) -> tuple[Any, ...]:
-    """What an accumulator adds to itself: see `_core.Kernel.moments`; without weights each element weighs 1."""
-    nthreads = threads(n_threads)
-    call = prepare(loss, y_true, y_pred, params)
+    """What an accumulator adds to itself: see `_core.Kernel.moments`; without weights each item weighs 1."""
+    call = prepare(loss, y_true, y_pred, params, check, threads(n_threads))
     weight = None
     try:
         if sample_weight is not None:
-            weight = _arrays.weights(sample_weight, call.pred.shape)
-            weight_sum(weight, nthreads)
-            weight = np.broadcast_to(weight, call.pred.shape)
-        total, *rest = call.kernel.moments(
-            call.single, call.target, call.pred, weight, call.stream, call.values, bool(check), nthreads
-        )
+            weight = _arrays.leading("sample_weight", sample_weight, call.items)
+        total, *rest = call.moments(weight)
     except DomainError as error:
-        raise ValueError(_explanation(loss.declaration, error, call, sample_weight)) from None
-    return (call.pred.size << EXACT_BITS if weight is None else total, *rest)
+        raise ValueError(call.explanation(error, sample_weight)) from None
+    count = rest[2]
+    return (count << EXACT_BITS if weight is None else total, *rest)
 
 
 _OPTIONS = ("sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty", "check", "hess")
@@ -157,89 +206,76 @@ def _evaluate(
     choice("reduction", reduction, REDUCTIONS)
     choice("empty", empty, EMPTY)
     choice("hess", hess, ("exact", "boosting"))
-    nthreads = threads(n_threads)
-    call = prepare(loss, y_true, y_pred, params)
-    shape, size = call.pred.shape, call.pred.size
-    if reduction in ("sample", "batchmean") and not shape:
+    call = prepare(loss, y_true, y_pred, params, check, threads(n_threads))
+    if reduction in ("sample", "batchmean") and not call.items:
         raise ValueError(f"reduction={reduction!r} needs an array with a first axis, got a scalar")
 
     try:
-        weight = None if sample_weight is None else _arrays.weights(sample_weight, shape)
-        # Checked and summed before anything else is read or written; repeated weights only once.
-        total = size if weight is None else weight_sum(weight, nthreads) * (size / weight.size if weight.size else 0)
-        divisor = _divisor(reduction, float(total), shape, size)
+        weight = None if sample_weight is None else _arrays.leading("sample_weight", sample_weight, call.items)
+        # Checked and summed before anything else is read or written.
+        total, count = call.measure(weight)
+        divisor = _divisor(reduction, total, count, call)
         nothing = np.asarray(divisor == 0)
+        given_weight = weight
         if reduction == "sample":
-            weight, nothing = _normalised_rows(weight, shape)
+            weight, nothing = _normalised(weight, call.counted(weight), call.items)
         if empty == "raise" and nothing.any():
             raise ValueError(f"reduction={reduction!r} of nothing: no elements, or all weights are 0")
         scale = 1.0 / divisor if divisor else 0.0
-        results = _results(call, want, reduction, out, grad_dtype, weight)
-        rows = np.zeros(shape[0]) if want & VALUE and reduction == "sample" else None
-        total_loss = call.kernel.run(
-            call.single,
-            call.target,
-            call.pred,
-            None if weight is None else np.broadcast_to(weight, shape),
-            call.stream,
-            call.values,
-            scale,
-            results.get("value"),
-            results.get("grad"),
-            results.get("hess"),
-            bool(want & VALUE) and reduction not in ("none", "sample"),
-            rows if size else None,
-            size // shape[0] if rows is not None and size else 0,
-            bool(check),
-            nthreads,
-        )
+        results = _results(call, want, reduction, out, grad_dtype, given_weight)
+        entries = np.zeros(call.items[0]) if want & VALUE and reduction == "sample" else None
+        wants_sum = bool(want & VALUE) and reduction not in ("none", "sample")
+        total_loss = call.run(weight, scale, results, wants_sum, entries)
     except DomainError as error:
-        raise ValueError(_explanation(loss.declaration, error, call, sample_weight)) from None
+        raise ValueError(call.explanation(error, sample_weight)) from None
 
     blank = 0.0 if empty == "zero" else np.nan
     if nothing.ndim == 0 and nothing:
         for key in results.keys() - {"value"}:
             results[key][...] = blank
     if want & HESS and hess == "boosting":
-        _make_boosting(results["hess"], loss.declaration.boosting, weight, scale)
+        _make_boosting(results["hess"], call, call.counted(weight), scale)
     answer: list[Any] = []
     if want & VALUE:
         if reduction == "none":
             answer.append(results["value"])
         elif reduction == "sample":
-            value: Array = np.where(nothing, blank, np.asarray(rows)).astype(np.float32 if call.single else np.float64)
+            value: Array = np.where(nothing, blank, np.asarray(entries)).astype(
+                np.float32 if call.single else np.float64
+            )
             given = _slot(out, want, "value")
             if given is not None:
-                _arrays.result_array("out", given, value.shape, value.dtype, {})[...] = value
-                value = given
-            answer.append(value)
+                given[...] = value
+            answer.append(value if given is None else given)
         else:
-            answer.append(blank if nothing else total_loss / divisor if divisor != 1 else total_loss)
+            mean = total_loss / divisor if total_loss is not None and divisor not in (0, 1) else total_loss
+            answer.append(blank if nothing else mean)
     answer += [results[key] for key in ("grad", "hess") if key in results]
     return answer[0] if len(answer) == 1 else tuple(answer)
 
 
-def _divisor(reduction: str, total: float, shape: tuple[int, ...], size: int) -> float:
+def _divisor(reduction: str, total: float, count: int, call: Call) -> float:
     """By what the sum is divided; 0 where there is nothing to take a mean of."""
     if reduction == "mean":
         return total
     if reduction == "sum_over_batch_size":
-        return float(size)
+        return float(count)
     if reduction == "batchmean":
-        return float(shape[0])
+        return float(call.entries())
     return 1.0
 
 
-def _normalised_rows(weight: Array | None, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Weights that add up to 1 in every entry of the first axis, and which entries have none."""
-    length = int(np.prod(shape[1:]))
-    if weight is None:
-        return np.full((1,) * len(shape), 1.0 / length if length else 0.0), np.full(shape[0], length == 0)
-    axes = tuple(range(1, len(shape)))
-    sums = weight.sum(axis=axes, keepdims=True, dtype=np.float64) * (length / max(1, int(np.prod(weight.shape[1:]))))
-    sums = np.broadcast_to(sums, (shape[0],) + (1,) * len(axes))
+def _normalised(weight: Array | None, counted: Array | None, items: tuple[int, ...]) -> tuple[Array, Array]:
+    """Weights by which what is counted adds up to 1 in every entry of the first axis, and which entries have none."""
+    length = int(np.prod(items[1:]))
+    ones = (1,) * (len(items) - 1)
+    if counted is None:
+        return np.full((1, *ones), 1.0 / length if length else 0.0), np.full(items[0], length == 0)
+    axes = tuple(range(1, len(items)))
+    sums = counted.sum(axis=axes, keepdims=True, dtype=np.float64) * (length / max(1, int(np.prod(counted.shape[1:]))))
+    sums = np.broadcast_to(sums, (items[0], *ones))
     with np.errstate(divide="ignore", invalid="ignore"):
-        normalised = np.where(sums > 0, weight / sums, 0.0)
+        normalised = np.where(sums > 0, (1.0 if weight is None else weight) / sums, 0.0)
     return normalised, (sums == 0).reshape(-1)
 
 
@@ -259,11 +295,7 @@ def _results(
     call: Call, want: int, reduction: str, out: Any, grad_dtype: Any, weight: Array | None
 ) -> dict[str, Array]:
     """The arrays to write, by name; the value is one of them with reduction="none" only."""
-    reads = {"y_true": call.target, "y_pred": call.pred}
-    if weight is not None:
-        reads["sample_weight"] = weight
-    if call.stream is not None:
-        reads["a parameter"] = call.stream
+    reads = call.reads if weight is None else {**call.reads, "sample_weight": weight}
     compute = np.dtype(np.float32 if call.single else np.float64)
     if grad_dtype is None:
         derivative = call.pred.dtype
@@ -272,59 +304,32 @@ def _results(
         if derivative.name not in _arrays.FLOATS:
             raise TypeError(f"grad_dtype is {derivative}, expected one of {', '.join(_arrays.FLOATS)}")
     results = {}
-    for key, bit, dtype in (
-        ("value", VALUE, compute),
-        ("grad", GRAD, derivative),
-        ("hess", HESS, derivative),
+    for key, bit, shape, dtype in (
+        ("value", VALUE, call.items, compute),
+        ("grad", GRAD, call.pred.shape, derivative),
+        ("hess", HESS, call.pred.shape, derivative),
     ):
         if not want & bit:
             continue
         given = _slot(out, want, key)
         if key == "value" and reduction != "none":
-            if given is not None and reduction != "sample":
+            if given is not None and reduction == "sample":
+                _arrays.result_array("out (value)", given, call.items[:1], dtype, reads, ())
+            elif given is not None:
                 raise ValueError(f"out for the value must be None with reduction={reduction!r}: it is a Python float")
             continue
-        results[key] = _arrays.result_array(f"out ({key})", given, call.pred.shape, dtype, reads)
+        results[key] = _arrays.result_array(f"out ({key})", given, shape, dtype, reads, call.replaceable)
     if out is not None:
         _arrays.distinct({f"out ({k})": a for k, a in results.items()})
     return results
 
 
-def _make_boosting(hess: Array, kind: str, weight: Array | None, scale: float) -> None:
+def _make_boosting(hess: Array, call: Call, weight: Array | None, scale: float) -> None:
     """Positive second derivatives, for gradient boosting: 1, or a floor, times weight and scale."""
-    factor = scale if weight is None else weight.astype(np.float64) * scale
-    if kind == "one":
+    factor = scale if weight is None else call.spread(weight.astype(np.float64) * scale)
+    if call.boosting == "one":
         hess[...] = factor
-    else:
-        np.maximum(hess, np.multiply(factor, BOOSTING_FLOOR), out=hess, casting="same_kind")
-
-
-def _explanation(declaration: Declaration, error: DomainError, call: Call, sample_weight: Any) -> str:
-    """The sentence for an element outside the domain."""
-    array: Array | None
-    if error.operand == "weight":
-        w = _arrays.weights(sample_weight, call.pred.shape)
-        name, array, index = "sample_weight", w, np.unravel_index(error.index, w.shape)
-        index = index[: np.ndim(sample_weight)]
-        array, expected = w.reshape(np.shape(sample_weight)), "a finite number of at least 0"
-    else:
-        name = {"target": "y_true", "pred": "y_pred"}.get(error.operand, str(declaration.stream))
-        array = {"target": call.target, "pred": call.pred}.get(error.operand, call.stream)
-        index = np.unravel_index(error.index, call.pred.shape)
-        expected = expectation(declaration, error.operand, call)
-    value = np.asarray(array)[index]
-    shown = float(value) if np.asarray(array).dtype.kind == "f" or is_bfloat16(np.asarray(array).dtype) else value
-    return f"{name}{position(index)} is {shown}, expected {expected}"
-
-
-def expectation(declaration: Declaration, operand: str, call: Call) -> str:
-    """What an operand must be, with a hint at the usual mistake."""
-    if operand == "stream":
-        return str(declaration.stream_domain)
-    domain = (declaration.target if operand == "target" else declaration.pred)(**call.params)
-    if domain == _loss.UNIT and operand == "pred":
-        hint = " (for logits pass from_logits=True;" if "from_logits" in declaration.params else " ("
-        return f"a probability {domain}{hint} are y_true and y_pred swapped?)"
-    if operand == "target" and domain != _loss.ANY:
-        return f"{domain} (are y_true and y_pred swapped?)"
-    return str(domain)
+        return
+    if call.boosting == "twice":
+        np.multiply(hess, 2, out=hess, casting="same_kind")
+    np.maximum(hess, np.multiply(factor, BOOSTING_FLOOR), out=hess, casting="same_kind")

@@ -1,7 +1,7 @@
-"""What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel of the same name.
+"""What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel that computes it.
 
-`pointwise` turns a specification into a registered loss; the rest of the package, its tests, its documentation and
-its benchmarks read the registry.
+`pointwise` and `classwise` turn a specification into a registered loss of their family; the rest of the package, its
+tests, its documentation and its benchmarks read the registry.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from lossfast._arrays import Array, as_array
-from lossfast._docs import docstring
+from lossfast._arrays import Array, as_array, position
+from lossfast._docs import CLASSWISE, POINTWISE, docstring
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -30,7 +30,7 @@ if os.environ.get("LOSSFAST_BACKEND") != "numpy":
 
 
 class Jet(NamedTuple):
-    """A loss with its first and second derivative by the prediction, element by element."""
+    """A loss with its first and second derivative by the prediction: of each element, or of each row of classes."""
 
     value: Array
     grad: Array
@@ -77,10 +77,12 @@ class Param:
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
-    kind: type = float  # float, bool or str
+    kind: type = float  # float, int, bool or str
     choices: tuple[str, ...] = ()
     none: bool = False  # whether None is a value
-    array: bool = False  # whether an array may stand here, one number per element or per entry of the last axes
+    array: bool = False  # whether an array may stand here, one number per element or per entry of some axes
+    per_class: bool = False  # whether an array of one number for each class may stand here
+    scalar: bool = True  # whether a number may
     tests: tuple[Any, ...] = ()
     allowed: Callable[[float], bool] = field(default=lambda _: True)
     expected: str = ""
@@ -93,11 +95,16 @@ class Param:
             return " or ".join(map(repr, self.choices))
         if self.expected:
             return self.expected
+        what = {(True, False): "a number", (True, True): "a number or one for each class,"}.get(
+            (self.scalar, self.per_class), "an array of one number for each class,"
+        )
         left, right = "(" if self.open_low else "[", ")" if self.open_high or self.high == math.inf else "]"
-        return f"a number in {left}{self.low:g}, {self.high:g}{right}" + (" or None" if self.none else "")
+        if self.kind is int:
+            return "an integer" + (" or None" if self.none else "")
+        return f"{what} in {left}{self.low:g}, {self.high:g}{right}" + (" or None" if self.none else "")
 
     def checked(self, name: str, value: Any) -> Any:
-        """The value as bool, str, float, None or a float array; else TypeError or ValueError."""
+        """The value as bool, str, int, float, None or an array; else TypeError or ValueError."""
         if value is None and self.none:
             return None
         if self.kind is bool:
@@ -110,13 +117,26 @@ class Param:
                     f"{name} is {value!r}, expected {self.range()}" + did_you_mean(str(value), self.choices)
                 )
             return str(value)
+        if self.kind is int:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} is {value!r}, expected {self.range()}")
+            if not -(2**63) <= value < 2**63:
+                raise ValueError(f"{name} is {value!r}, expected an integer of 64 bits")
+            return value if type(value) is int else int(value)
         try:
             array = np.asarray(value)
         except ValueError as error:
             raise ValueError(f"{name} is {value!r}, expected {self.range()}") from error
         if array.ndim and self.array:  # its elements are checked where they are used, with those of y_true
             return as_array(name, value)
-        if array.ndim or array.dtype.kind not in "iuf":
+        if array.ndim == 1 and self.per_class:
+            numbers = as_array(name, value).astype(np.float64)
+            bad = ~self._inside(numbers)
+            if bad.any():
+                first = int(bad.argmax())
+                raise ValueError(f"{name}{position((first,))} is {float(numbers[first])!r}, expected {self.range()}")
+            return numbers
+        if array.ndim or array.dtype.kind not in "iuf" or not self.scalar:
             what = f"{array.ndim}-dimensional array" if array.ndim else repr(value)
             raise TypeError(f"{name} is {what}, expected {self.range()}")
         number = float(array)
@@ -158,10 +178,14 @@ def smallest_step(doc: str) -> Param:
 Params = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """All that is known of a loss."""
+SPELLINGS = {"ignore_class": "ignore_index"}  # keywords of other libraries
 
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """All that is known of a loss, of any family."""
+
+    family: ClassVar[str]
     name: str
     spec: Callable[..., Jet]
     params: Mapping[str, Param]
@@ -170,23 +194,27 @@ class Declaration:
     aliases: Mapping[str, Params]  # names for `get` alone, and the parameters they stand for
     formula: str
     activation: str  # what turns a prediction into the quantity predicted
-    target: Callable[..., Domain]
-    pred: Callable[..., Domain]
-    stream: str | None  # the parameter that may be an array
-    stream_domain: Domain
-    kernel: Callable[..., tuple[str, tuple[Any, ...]]]  # of the C library: name and parameters, the stream first
-    kinks: Callable[..., tuple[float, ...]]  # values of pred - target (or of a margin) without a second derivative
-    kink_of: Callable[..., Array]  # that quantity
-    boosting: str  # "floor" or "one": see `hess="boosting"`
+    boosting: str  # "floor", "twice" or "one": see `hess="boosting"`
+    stream: str | None = None  # the parameter that may be an array of one number per element
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What `y_true` and `y_pred` may be, in words."""
+        raise NotImplementedError
 
     def resolved(self, params: Params, single: bool) -> dict[str, Any]:
         """Parameters with `eps=None` replaced by what it stands for in this arithmetic."""
-        eps = float(np.finfo(np.float32 if single else np.float64).eps)
-        return {k: eps if k == "eps" and v is None else v for k, v in params.items()}
+        found = dict(params)
+        if found.get("eps", 0.0) is None:
+            found["eps"] = float(np.finfo(np.float32 if single else np.float64).eps)
+        return found
 
     def checked(self, given: Params, defaults: Params) -> dict[str, Any]:
         """The parameters with those of a call in their places, every one valid."""
         for key in given:
+            if key not in self.params and SPELLINGS.get(key) in self.params:
+                if SPELLINGS[key] in given:
+                    raise TypeError(f"{self.name}() got {SPELLINGS[key]} twice: {key} is another name for it")
+                return self.checked({SPELLINGS.get(k, k): v for k, v in given.items()}, defaults)
             if key not in self.params:
                 raise TypeError(
                     f"{self.name}() got an unexpected keyword {key!r}" + did_you_mean(key, [*self.params, *KEYWORDS])
@@ -200,6 +228,47 @@ class Declaration:
         for k, p in self.params.items():
             for v in p.tests:
                 yield {**defaults, **(v if isinstance(v, dict) else {k: v})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pointwise(Declaration):
+    """A loss of one target and one prediction."""
+
+    family = "pointwise"
+    target: Callable[..., Domain]
+    pred: Callable[..., Domain]
+    stream_domain: Domain
+    kernel: Callable[..., tuple[str, tuple[Any, ...]]]  # of the C library: name and parameters, the stream first
+    kinks: Callable[..., tuple[float, ...]]  # values of pred - target (or of a margin) without a second derivative
+    kink_of: Callable[..., Array]  # that quantity
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What `y_true` and `y_pred` may be, in words."""
+        return str(self.target(**params)), str(self.pred(**params))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classwise(Declaration):
+    """A loss of a row of predictions, one for each class."""
+
+    family = "classwise"
+    labels: bool  # whether y_true may be labels, of the shape of y_pred without its class axis
+    soft: bool  # whether y_true may be targets, of the shape of y_pred
+    kernel: str  # of the C library, for logits and scores
+    own: tuple[str, ...]  # the parameters that it takes
+    terms: Callable[..., tuple[str, tuple[Any, ...]]] | None  # pointwise kernel of (params, keep, share), or None
+    label_alone: bool  # whether only the label's class has a term, without smoothing
+    weighting: str  # the parameter that multiplies the terms of each class, if there is one
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What `y_true` and `y_pred` may be, in words."""
+        labels, soft = "classes in [0, C), without the class axis", "numbers in [0, inf), in the shape of y_pred"
+        target = f"{labels}, or {soft}" if self.labels and self.soft else labels if self.labels else soft
+        if params.get("log_input"):
+            return target, "logarithms of probabilities"
+        if self.terms is None:
+            return target, "scores"
+        return target, "logits" if params.get("from_logits") else "probabilities in [0, 1]"
 
 
 KEYWORDS = (
@@ -267,7 +336,9 @@ class Loss(_Base):  # type: ignore[misc]
                 checked[key] = value.copy()
                 checked[key].flags.writeable = False
         object.__setattr__(self, "_params", checked)
-        if _core is not None and not any(isinstance(v, np.ndarray) for v in checked.values()):
+        if not isinstance(declaration, Pointwise) or _core is None:
+            return
+        if not any(isinstance(v, np.ndarray) for v in checked.values()):
             kernels = [declaration.kernel(**declaration.resolved(checked, single)) for single in (True, False)]
             self._set_fast(_core.Kernel(kernels[0][0]), kernels[0][1], kernels[1][1])
 
@@ -363,29 +434,88 @@ def pointwise(
 
     def register(spec: Callable[..., Jet]) -> Loss:
         name = spec.__name__
-        declaration = Declaration(
-            name=name,
-            spec=spec,
-            params=params,
-            class_name=class_name,
-            names=names,
-            aliases=aliases if isinstance(aliases, Mapping) else {alias: {} for alias in aliases},
-            formula=formula,
-            activation=activation,
-            target=_constant(target),
-            pred=_constant(pred),
-            stream=stream,
-            stream_domain=stream_domain,
-            kernel=kernel or (lambda **given: (name, tuple(given.values()))),
-            kinks=kinks,
-            kink_of=kink_of,
-            boosting=boosting,
+        return _registered(
+            Pointwise(
+                name=name,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=names,
+                aliases=aliases if isinstance(aliases, Mapping) else {alias: {} for alias in aliases},
+                formula=formula,
+                activation=activation,
+                target=_constant(target),
+                pred=_constant(pred),
+                stream=stream,
+                stream_domain=stream_domain,
+                kernel=kernel or (lambda **given: (name, tuple(given.values()))),
+                kinks=kinks,
+                kink_of=kink_of,
+                boosting=boosting,
+            ),
+            POINTWISE,
         )
-        body = {"declaration": declaration, "__module__": spec.__module__}
-        defaults = declaration.resolved({k: p.default for k, p in params.items()}, single=True)
-        domains = str(declaration.target(**defaults)), str(declaration.pred(**defaults))
-        body |= docstring(spec.__doc__ or "", formula, params, *domains, boosting)
-        REGISTRY[name] = type(class_name, (Loss,), body)()
-        return REGISTRY[name]
 
     return register
+
+
+def classwise(
+    class_name: str,
+    *,
+    formula: str,
+    kernel: str,
+    own: tuple[str, ...] = (),
+    terms: Callable[..., tuple[str, tuple[Any, ...]]] | None = None,
+    labels: bool = True,
+    soft: bool = True,
+    names: tuple[str, ...] = (),
+    aliases: Mapping[str, Params] | tuple[str, ...] = (),
+    activation: str = "softmax",
+    label_alone: bool = True,
+    weighting: str = "class_weight",
+    boosting: str = "twice",
+    **params: Param,
+) -> Callable[[Callable[..., Jet]], Loss]:
+    """Register the decorated NumPy specification ``spec(targets, y_pred, **params) -> Jet`` as a loss.
+
+    The class axis comes last: targets and predictions are (..., C), labels having become rows of 0 and 1; values are
+    (...).  Its parameters are all but `axis` and `ignore_index`, rows to ignore having been dropped.  `kernel` is the
+    C kernel of logits or scores, and takes the parameters `own`; `terms` finds the pointwise kernel whose values add
+    up to a row's loss, for losses of probabilities: only that of the label, if it is `label_alone`.
+    """
+
+    def register(spec: Callable[..., Jet]) -> Loss:
+        return _registered(
+            Classwise(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=names,
+                aliases=aliases if isinstance(aliases, Mapping) else {alias: {} for alias in aliases},
+                formula=formula,
+                activation=activation,
+                boosting=boosting,
+                labels=labels,
+                soft=soft,
+                kernel=kernel,
+                own=own,
+                terms=terms,
+                label_alone=label_alone,
+                weighting=weighting if weighting in params else "",
+            ),
+            CLASSWISE,
+        )
+
+    return register
+
+
+def _registered(declaration: Declaration, shared: str) -> Loss:
+    """The loss with default parameters, an instance of a new class."""
+    params, spec = declaration.params, declaration.spec
+    body = {"declaration": declaration, "__module__": spec.__module__}
+    defaults = declaration.resolved({k: p.default for k, p in params.items()}, single=True)
+    target, pred = declaration.operands(defaults)
+    body |= docstring(spec.__doc__ or "", declaration.formula, params, shared, target, pred, declaration.boosting)
+    REGISTRY[declaration.name] = type(declaration.class_name, (Loss,), body)()
+    return REGISTRY[declaration.name]

@@ -12,17 +12,18 @@ import numpy as np
 
 from lossfast._arrays import Array
 from lossfast._errors import EXACT_BITS, DomainError
-from lossfast._loss import ANY, Declaration, Domain
+from lossfast._loss import ANY, Domain, Pointwise
 
 
-def _double(x: Array) -> Array:
+def double(x: Array) -> Array:
+    """As float64."""
     return np.asarray(x).astype(np.float64)
 
 
 class NumpyKernel:
     """A specification with parameters, behind the methods of `_core.Kernel`."""
 
-    def __init__(self, declaration: Declaration, params: Mapping[str, Any]) -> None:
+    def __init__(self, declaration: Pointwise, params: Mapping[str, Any]) -> None:
         self.declaration, self.params = declaration, params
 
     def _check(self, target: Array, pred: Array, stream: Array | None, single: bool) -> None:
@@ -34,7 +35,7 @@ class NumpyKernel:
         found: list[tuple[int, str]] = []
         for operand, domain, array in domains:
             if array is not None and domain != ANY:
-                bad = domain.outside(_double(array).astype(np.float32 if single else np.float64))
+                bad = domain.outside(double(array).astype(np.float32 if single else np.float64))
                 if bad.any():
                     found.append((int(bad.argmax()), operand))
         if found:
@@ -44,9 +45,9 @@ class NumpyKernel:
     def _jet(self, single: bool, target: Array, pred: Array, stream: Array | None, check_domain: bool) -> Any:
         if check_domain:
             self._check(target, pred, stream, single)
-        params = {k: _double(v) if isinstance(v, np.ndarray) else v for k, v in self.params.items()}
+        params = {k: double(v) if isinstance(v, np.ndarray) else v for k, v in self.params.items()}
         with np.errstate(all="ignore"):
-            return self.declaration.spec(_double(target), _double(pred), **params)
+            return self.declaration.spec(double(target), double(pred), **params)
 
     def run(
         self,
@@ -68,7 +69,7 @@ class NumpyKernel:
     ) -> float | None:
         """As `_core.Kernel.run`."""
         jet = self._jet(single, target, pred, stream, check_domain)
-        w = 1.0 if weight is None else _double(weight)
+        w = 1.0 if weight is None else double(weight)
         with np.errstate(all="ignore"):
             weighted = np.asarray(w * jet.value)
             for out, result in (
@@ -95,28 +96,33 @@ class NumpyKernel:
     ) -> tuple[Any, ...]:
         """As `_core.Kernel.moments`."""
         jet = self._jet(single, target, pred, stream, check_domain)
-        with np.errstate(all="ignore"):
-            loss = jet.value.astype(np.float32 if single else np.float64).astype(np.float64).reshape(-1)
-            w = np.ones_like(loss) if weight is None else _double(weight).reshape(-1)
-            products = w * loss
-            squares = products * loss
-        finite = np.isfinite(loss)
-        overflow = finite & ~(np.isfinite(products) & np.isfinite(squares))
-        products = np.nan_to_num(np.where(finite, products, 0.0))
-        squares = np.where(finite & ~overflow, squares, 0.0)
-        numbers = loss[~np.isnan(loss)]
-        return (
-            0 if weight is None else exact_sum(w),
-            exact_sum(products),
-            exact_sum(squares),
-            loss.size,
-            int(np.isnan(loss).sum()),
-            int((loss == np.inf).sum()),
-            int((loss == -np.inf).sum()),
-            int(overflow.sum()),
-            float(numbers.min()) if numbers.size else 0.0,
-            float(numbers.max()) if numbers.size else 0.0,
-        )
+        return moments_of(jet.value.astype(np.float32 if single else np.float64), weight)
+
+
+def moments_of(losses: Array, weight: Array | None) -> tuple[Any, ...]:
+    """What `_core.Kernel.moments` returns, of losses that are known."""
+    loss = double(losses).reshape(-1)
+    w = np.ones_like(loss) if weight is None else double(weight).reshape(-1)
+    with np.errstate(all="ignore"):
+        products = w * loss
+        squares = products * loss
+    finite = np.isfinite(loss)
+    overflow = finite & ~(np.isfinite(products) & np.isfinite(squares))
+    products = np.nan_to_num(np.where(finite, products, 0.0))
+    squares = np.where(finite & ~overflow, squares, 0.0)
+    numbers = loss[~np.isnan(loss)]
+    return (
+        0 if weight is None else exact_sum(w),
+        exact_sum(products),
+        exact_sum(squares),
+        loss.size,
+        int(np.isnan(loss).sum()),
+        int((loss == np.inf).sum()),
+        int((loss == -np.inf).sum()),
+        int(overflow.sum()),
+        float(numbers.min()) if numbers.size else 0.0,
+        float(numbers.max()) if numbers.size else 0.0,
+    )
 
 
 def exact_sum(x: Array) -> int:
@@ -135,7 +141,7 @@ def exact_sum(x: Array) -> int:
 
 def weight_sum(w: Array) -> float:
     """The sum of weights, all finite and at least 0."""
-    w = _double(w)
+    w = double(w)
     bad = ~((w >= 0) & np.isfinite(w))
     if bad.any():
         raise DomainError("weight", int(bad.argmax()))

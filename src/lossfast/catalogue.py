@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import lossfast.classification
-import lossfast.regression  # noqa: F401  (its losses register themselves)
+import lossfast.multiclass
+import lossfast.regression  # noqa: F401  (their losses register themselves)
 from lossfast._errors import did_you_mean
 from lossfast._loss import REGISTRY, Loss, Params
 
@@ -116,17 +117,11 @@ class Info:
     aliases: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.summary}",
-            "",
-            f"  value       {self.formula}",
-            f"  y_true      {self.y_true}",
-            f"  y_pred      {self.y_pred}",
-            f"  activation  {self.activation}",
-        ]
-        lines += [f"  {k:<10}  {v!r}: {self.expected[k]}" for k, v in self.parameters.items()]
-        lines += [f"  also        {', '.join((self.class_name, *self.aliases))}"]
-        return "\n".join(lines)
+        facts = {"value": self.formula, "y_true": self.y_true, "y_pred": self.y_pred, "activation": self.activation}
+        facts |= {k: f"{v!r}: {self.expected[k]}" for k, v in self.parameters.items()}
+        facts |= {"also": ", ".join((self.class_name, *self.aliases))}
+        width = max(map(len, facts))
+        return "\n".join([f"{self.name}: {self.summary}", "", *(f"  {k:<{width}}  {v}" for k, v in facts.items())])
 
 
 def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
@@ -146,7 +141,7 @@ def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
     """
     found = get(loss)
     d = found.declaration
-    params = d.resolved(found.get_params(), single=True)
+    y_true, y_pred = d.operands(d.resolved(found.get_params(), single=True))
     return Info(
         name=d.name,
         class_name=d.class_name,
@@ -154,8 +149,8 @@ def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
         formula=d.formula,
         parameters=found.get_params(),
         expected={k: p.range() for k, p in d.params.items()},
-        y_true=str(d.target(**params)),
-        y_pred=str(d.pred(**params)),
+        y_true=y_true,
+        y_pred=y_pred,
         activation=d.activation,
         aliases=(*d.names, *d.aliases),
     )
@@ -263,6 +258,42 @@ TABLE = (
         words="mislabelled wrong",
     ),
     Recommendation(
+        problem="one of K classes",
+        target="class labels",
+        first_choice="sparse_categorical_crossentropy",
+        prediction="logits (from_logits=True)",
+        alternatives="categorical_crossentropy for soft or one-hot targets, multiclass_hinge (margin)",
+        avoid="kullback_leibler_divergence for one-hot targets",
+        words="multiclass multinomial softmax categories",
+    ),
+    Recommendation(
+        problem="one of K classes, some of them rare",
+        target="class labels",
+        first_choice="sparse_categorical_crossentropy with class_weight",
+        prediction="logits (from_logits=True)",
+        alternatives="categorical_focal_crossentropy with gamma=2",
+        avoid="plain accuracy",
+        words="multiclass imbalanced unbalanced class imbalance",
+    ),
+    Recommendation(
+        problem="one of K classes, noisy labels",
+        target="class labels",
+        first_choice="generalized_crossentropy",
+        prediction="logits (from_logits=True)",
+        alternatives="sparse_categorical_crossentropy with label_smoothing",
+        avoid="categorical_focal_crossentropy",
+        words="multiclass mislabelled wrong",
+    ),
+    Recommendation(
+        problem="match a distribution, distillation",
+        target="probabilities",
+        first_choice="kullback_leibler_divergence",
+        prediction="logits (from_logits=True), probabilities or their logarithms (log_input=True)",
+        alternatives="categorical_crossentropy with soft targets; both take a temperature",
+        avoid="the mean over classes",
+        words="teacher student soft targets",
+    ),
+    Recommendation(
         problem="many labels at once",
         target="(N, K) of 0 or 1",
         first_choice="binary_crossentropy",
@@ -288,6 +319,15 @@ TABLE = (
         alternatives="binary_crossentropy",
         avoid="",
         words="calibration forecast",
+    ),
+    Recommendation(
+        problem="quality of predicted probabilities of K classes",
+        target="class labels",
+        first_choice="multiclass_brier",
+        prediction="probabilities",
+        alternatives="sparse_categorical_crossentropy",
+        avoid="",
+        words="multiclass calibration forecast",
     ),
     Recommendation(
         problem="boosting weak learners",
