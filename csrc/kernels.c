@@ -74,8 +74,6 @@ static const lf_rowwise rowwise_rows[] = {ROWWISE(ROWWISE_ROW){"categorical_hing
 VECMATH(MAP)
 static const vecmath_map map_rows[] = {VECMATH(MAP_ROW)};
 
-static const real ones[BLOCK] = {[0 ... BLOCK - 1] = 1};
-
 #define COUNT(rows) (sizeof rows / sizeof *rows)
 
 const kernels LF_TABLE = {

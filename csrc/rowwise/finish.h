@@ -20,7 +20,7 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
         real value, total, slope = 0, curve = 0, p = 0, q = 1;
         if (targets == LABEL || targets == SMOOTHED) {
             const real d = below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
-            const exp_pair e = exp_expm1_nonpos(log_p);
+            const exp_pair e = exp_pair_cell(log_p);
             p = e.exp, q = -e.expm1;
             const class_jet j = f(g->weight_at[l] * keep, p, q, log_p, param);
             value = j.value, slope = j.slope, curve = j.curve, total = -slope;

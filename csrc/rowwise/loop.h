@@ -38,6 +38,14 @@ inline_ real exp_cell(real x)
     return x < EXP_NORMAL ? 0 : y;
 }
 
+/* e^x and e^x - 1 in the same way. */
+inline_ exp_pair exp_pair_cell(real x)
+{
+    const exp_pair e = exp_expm1_normal(r_max(x, EXP_NORMAL));
+    const int zero = x < EXP_NORMAL;
+    return (exp_pair){zero ? 0 : e.exp, zero ? -1 : e.expm1};
+}
+
 /* Adds what a class has, and returns its exponential. */
 inline_ real cell(row_targets targets, real z, real top, real inverse, real t, real v, real keep, real rest,
                   double *sum, double *mass, double *dot, double *entropy)
@@ -249,7 +257,7 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
         padded_copy(vs, class_weight + k, left, 0);
         for (size_t l = 0; l < LANES; l++) {
             const real log_p = below_top(zs[l], top, inverse) - log_sum;
-            const exp_pair e = exp_expm1_nonpos(log_p);
+            const exp_pair e = exp_pair_cell(log_p);
             const class_jet j = f(r_fma(ts[l], keep, rest), e.exp, -e.expm1, log_p, param);
             const real v = vs[l], b = v * j.slope, a = v * j.curve, p = e.exp, q = -e.expm1;
             if (writes) {

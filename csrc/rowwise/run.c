@@ -134,6 +134,7 @@ static void end(worker *w, size_t first, size_t n)
         lf_write(&value, LF_F64, first, n, g->value);
     }
     if (j->call->moments) {
+        const lf_ahead nowhere = {{w->flat, w->flat}, {0, 0}};
         double weight[ROWS];
         size_t m = 0;
         if (j->call->weight.data) lf_load(&j->weight, LF_F64, first, n, weight);
@@ -142,7 +143,7 @@ static void end(worker *w, size_t first, size_t n)
             put(j, w->flat, m, g->value[r]);
             weight[m++] = j->call->weight.data ? weight[r] : 1;
         }
-        if (m) w->k->moments(m, w->flat, j->call->weight.data ? weight : NULL, &w->moments);
+        if (m) w->k->moments(m, w->flat, j->call->weight.data ? weight : NULL, nowhere, &w->moments);
     }
 }
 
