@@ -18,7 +18,15 @@ LEVELS = {
     "avx2": (["-march=x86-64-v3"], 32),
     "avx512": (["-march=x86-64-v4", "-mprefer-vector-width=512"], 64),
 }
-FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-thread-jumps", "-fPIC"]
+FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-fno-thread-jumps",
+    "-fPIC",
+]
 LOOP = "for (size_t l = 0; l < LANES; l++) {"
 
 

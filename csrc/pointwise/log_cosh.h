@@ -4,8 +4,8 @@
  *
  * Below |r| = 1 these terms cancel; there the value is r^2 times a polynomial in r^2.  Above, e < 0.14 makes the
  * logarithm a short polynomial.  The gradient is tanh |r| = -(e - 1) / (1 + e) with e - 1 free of cancellation, the
- * Hessian sech^2 r = 4 e / (1 + e)^2.  From where e would be subnormal, and slow to compute, it counts for nothing in value and
- * gradient, and the Hessian is 0.
+ * Hessian sech^2 r = 4 e / (1 + e)^2.  From where e would be subnormal, and slow to compute, it counts for nothing in
+ * value and gradient, and the Hessian is 0.
  */
 inline_ jet log_cosh(real target, real pred, const real *param)
 {
