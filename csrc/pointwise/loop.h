@@ -79,20 +79,18 @@ inline_ void loop(formula *f, int streamed, int weighted, unsigned want, size_t 
     }
 }
 
-/* The weights of who gives none.  What is called most does without: a load and two multiplications less, and the same
- * bits.  Only in float32 and with FMA, for each loop takes its space. */
+/* Each loop takes its space in every loss, so there are those that are called most.  The sum has loops of its own in
+ * float32, of the value alone only without weights; else the values are summed when they are there; and the
+ * Hessian only with all.  Without weights,
+ * a load and two multiplications less, there are loops for the sum where FMA is.  All give the same bits. */
 static const real ones[BLOCK] = {[0 ... BLOCK - 1] = 1};
-enum { UNWEIGHTED = 16, HAS_UNWEIGHTED = LF_BITS == 32 && R_HAS_FMA };
+enum { UNWEIGHTED = 16, SUMS = LF_BITS == 32, SUMS_UNWEIGHTED = SUMS && R_HAS_FMA };
 
 #define LOOP(weighted, want)                                                                                           \
     loop(f, streamed, weighted, want, n, target, pred, weight, stream, p, (real)scale, value, grad, hess, sum)
-#define WANT(w)                                                                                                        \
+#define WANT(w, weighted, has)                                                                                         \
     case w:                                                                                                            \
-        LOOP(1, w);                                                                                                    \
-        break
-#define WANT_UNWEIGHTED(w)                                                                                             \
-    case UNWEIGHTED | w:                                                                                               \
-        if (HAS_UNWEIGHTED) LOOP(0, w);                                                                                \
+        if (has) LOOP(weighted, (w) & ~UNWEIGHTED);                                                                    \
         break
 
 inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const void *target, const void *pred,
@@ -101,23 +99,23 @@ inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const 
 {
     real p[MAX_PARAM] = {0};
     for (size_t k = 0; k < nparam; k++) p[k] = (real)param[k];
-    const int without = HAS_UNWEIGHTED && !weight && n % LANES == 0 && !value && !hess;
+    real values[BLOCK];
+    double *later = NULL;
+    const int unweighted = SUMS_UNWEIGHTED && !weight && sum && !hess && n % LANES == 0;
+    if (sum && !unweighted && !(SUMS && grad && !hess)) value = values, later = sum, sum = NULL;
+    if (hess && !value) value = values;
     if (!weight) weight = ones;
     switch ((value ? VALUE : 0) | (grad ? GRAD : 0) | (hess ? HESS : 0) | (sum ? SUM : 0) |
-            (without ? UNWEIGHTED : 0)) {
-        WANT(VALUE);
-        WANT(SUM);
-        WANT(GRAD);
-        WANT(VALUE | GRAD);
-        WANT(SUM | GRAD);
-        WANT(GRAD | HESS);
-        WANT(VALUE | GRAD | HESS);
-        WANT(SUM | GRAD | HESS);
-        WANT_UNWEIGHTED(SUM);
-        WANT_UNWEIGHTED(GRAD);
-        WANT_UNWEIGHTED(SUM | GRAD);
+            (unweighted ? UNWEIGHTED : 0)) {
+        WANT(VALUE, 1, 1);
+        WANT(GRAD, 1, 1);
+        WANT(VALUE | GRAD, 1, 1);
+        WANT(VALUE | GRAD | HESS, 1, 1);
+        WANT(SUM | GRAD, 1, SUMS);
+        WANT(UNWEIGHTED | SUM, 0, SUMS_UNWEIGHTED);
+        WANT(UNWEIGHTED | SUM | GRAD, 0, SUMS_UNWEIGHTED);
     }
+    if (later) *later = block_sum(n, value);
 }
-#undef WANT_UNWEIGHTED
 #undef WANT
 #undef LOOP

@@ -8,15 +8,24 @@
  *     dl/du_j = -B p_j + [j = y] B,     d2l/du_j2 = -B p_j (1 - p_j) + A p_j^2 + [j = y] A (1 - 2 p_j)
  * The label's own derivatives are formed from 1 - p, which does not cancel where the prediction is right. */
 #if LF_BITS == 64
+/* Rows are finished in whole vectors; what stands beyond the last is finished with them, and not looked at. */
+enum { TOGETHER = 16 };
+#define EACH_ROW(l, n)                                                                                                 \
+    for (size_t l##0 = 0; l##0 < (n); l##0 += TOGETHER)                                                                \
+        for (size_t l = l##0; l < l##0 + TOGETHER; l++)
+
 inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int derives, size_t n,
                          const row_options *o, row_group *restrict g)
 {
     const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
     const real keep = o->keep, rest = targets == SMOOTHED ? o->rest : 0, zl = o->z_loss, scale = o->scale;
-    for (size_t l = 0; l < n; l++) {
-        const real inverse = g->inverse[l], top = g->top[l], kept = g->kept[l], weight = g->weight[l];
+    const ureal with_z = zl == 0 ? 0 : ~(ureal)0;
+    EACH_ROW(l, n)
+    {
+        const real inverse = g->inverse[l], top = g->top[l], weight = g->weight[l];
         const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
-        const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum), lse = top * inverse + log_s;
+        const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum);
+        const real lse = r_bits(r_int(top * inverse + log_s) & with_z); /* 0 if nobody asks: it may be infinite */
         real value, total, slope = 0, curve = 0, p = 0, q = 1;
         if (targets == LABEL || targets == SMOOTHED) {
             const real d = below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
@@ -28,12 +37,12 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
             value = g->mass[l] * log_s - g->dot[l], total = g->mass[l];
         if (targets == SMOOTHED) value += rest * (g->mass[l] * log_s - g->dot[l]), total += rest * g->mass[l];
         if (targets == DIVERGENCE) value += g->entropy[l];
-        value += zl == 0 ? 0 : zl * lse * lse;
-        total += zl == 0 ? 0 : 2 * zl * lse;
+        value += zl * lse * lse;
+        total += 2 * zl * lse;
 
-        g->value[l] = kept == 0 ? 0 : weight * value;
+        g->value[l] = weight * value;
         if (!derives) continue;
-        const real by_u = kept == 0 ? 0 : weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
+        const real by_u = weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
         const real other = total + slope; /* what is not the label's own */
         g->by_exp[l] = by_u * total * to_p;
         g->by_c[l] = targets == SMOOTHED ? by_u * rest : by_u;
@@ -49,7 +58,8 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
 inline_ void finish_classes(size_t n, const row_options *o, row_group *restrict g)
 {
     const real scale = o->scale;
-    for (size_t l = 0; l < n; l++) {
+    EACH_ROW(l, n)
+    {
         const int undefined = (g->top[l] == R_INF && g->sum[l] > 1) || g->top[l] == -R_INF;
         g->dot[l] = undefined ? R_NAN : r_log(g->sum[l]);
         g->by_exp[l] = g->weight[l] * scale * g->inverse[l];
@@ -62,7 +72,9 @@ static void join_parts(size_t n, double *restrict top, double *restrict sum, dou
                        row_group *g)
 {
     const real highest = row_top(n, top), finite = finite_top(highest);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = n; i % TOGETHER; i++) top[i] = -R_INF, sum[i] = mass[i] = dot[i] = 0;
+    EACH_ROW(i, n)
+    {
         const real d = below_top(finite_top(top[i]), finite, inverse);
         factor[i] = exp_cell(d);
         sum[i] *= factor[i];

@@ -65,10 +65,14 @@ inline_ real cell(row_targets targets, real z, real top, real inverse, real t, r
     return e;
 }
 
-/* The derivatives of a class from its exponential. */
-inline_ real c_of(row_targets targets, real t, real v, real keep, real rest)
+/* The derivatives of a class from its exponential, which stands in grad, or in hess if there is no grad. */
+inline_ void spread(row_targets targets, int wants_grad, int wants_hess, real *grad, real *hess, real by_exp, real by_c,
+                    real to_p, real linear, real square, real t, real v, real keep, real rest)
 {
-    return targets == SMOOTHED ? v : targets == SOFT ? v * r_fma(t, keep, rest) : t;
+    const real e = wants_grad ? *grad : *hess, p = to_p * e;
+    const real c = targets == SMOOTHED ? v : targets == SOFT ? v * r_fma(t, keep, rest) : t;
+    if (wants_grad) *grad = targets ? by_exp * e - by_c * c : by_exp * e;
+    if (wants_hess) *hess = p * r_fma(square, p, linear);
 }
 
 /* --- Rows across the lanes --------------------------------------------------------------------------------------- */
@@ -104,7 +108,6 @@ inline_ void across_reduce(row_targets targets, const row_options *o, size_t cla
     if (targets == DIVERGENCE) memcpy(g->entropy, entropy, sizeof entropy);
 }
 
-/* The exponentials stand in grad, or in hess if there is no grad. */
 inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, const row_options *o, size_t classes,
                            real *restrict grad, real *restrict hess, const real *restrict target,
                            const real *restrict class_weight, const row_group *restrict g)
@@ -118,10 +121,8 @@ inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, 
     for (size_t k = 0; k < classes; k++)
         for (size_t l = 0; l < TILE; l++) {
             const size_t i = k * TILE + l;
-            const real e = wants_grad ? grad[i] : hess[i], p = to_p[l] * e;
-            const real c = c_of(targets, targets >= SOFT ? target[i] : 0, targets ? class_weight[k] : 0, keep, rest);
-            if (wants_grad) grad[i] = targets ? by_exp[l] * e - by_c[l] * c : by_exp[l] * e;
-            if (wants_hess) hess[i] = p * r_fma(square[l], p, linear[l]);
+            spread(targets, wants_grad, wants_hess, &grad[i], &hess[i], by_exp[l], by_c[l], to_p[l], linear[l],
+                   square[l], targets >= SOFT ? target[i] : 0, targets ? class_weight[k] : 0, keep, rest);
         }
 }
 
@@ -164,12 +165,13 @@ inline_ real row_top(size_t n, const real *restrict z)
 }
 
 inline_ void along_reduce(row_targets targets, int stores, const row_options *o, size_t rows, size_t n, size_t pitch,
-                          const real *z, real *e, const real *target, const real *class_weight, row_group *g)
+                          const real *z, size_t e_pitch, real *e, const real *target, const real *class_weight,
+                          row_group *g)
 {
     const real keep = (real)o->keep, rest = (real)o->rest;
     for (size_t r = 0; r < rows; r++) {
         const real *zr = z + r * pitch, *const tr = targets >= SOFT ? target + r * pitch : NULL;
-        real *const er = stores ? e + r * pitch : NULL;
+        real *const er = stores ? e + r * e_pitch : NULL;
         const real raw = row_top(n, zr), top = raw < R_INF ? finite_top(raw) : 0, inverse = (real)g->inverse[r];
         real copy[BLOCK];
         if (raw == R_INF) {
@@ -214,12 +216,14 @@ inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, c
         real *restrict const gr = wants_grad ? grad + r * pitch : NULL;
         real *restrict const hr = wants_hess ? hess + r * pitch : NULL;
         const real *const tr = targets >= SOFT ? target + r * pitch : NULL;
-        for (size_t k = 0; k < n; k++) {
-            const real e = wants_grad ? gr[k] : hr[k], p = to_p * e;
-            const real c = c_of(targets, targets >= SOFT ? tr[k] : 0, targets ? class_weight[k] : 0, keep, rest);
-            if (wants_grad) gr[k] = targets ? by_exp * e - by_c * c : by_exp * e;
-            if (wants_hess) hr[k] = p * r_fma(square, p, linear);
-        }
+        size_t k = 0;
+        for (; k + LANES <= n; k += LANES)
+            for (size_t l = k; l < k + LANES; l++)
+                spread(targets, wants_grad, wants_hess, &gr[l], &hr[l], by_exp, by_c, to_p, linear, square,
+                       targets >= SOFT ? tr[l] : 0, targets ? class_weight[l] : 0, keep, rest);
+        for (; k < n; k++)
+            spread(targets, wants_grad, wants_hess, &gr[k], &hr[k], by_exp, by_c, to_p, linear, square,
+                   targets >= SOFT ? tr[k] : 0, targets ? class_weight[k] : 0, keep, rest);
     }
 }
 
@@ -325,10 +329,13 @@ static void spread_across(const row_options *o, size_t classes, void *grad, void
 static void reduce_along(const row_options *o, size_t rows, size_t n, size_t pitch, const void *z, void *exp,
                          const void *target, const void *class_weight, row_group *g)
 {
-    if (exp)
-        TARGETS(along_reduce, 1, o, rows, n, pitch, z, exp, target, class_weight, g)
-    else
-        TARGETS(along_reduce, 0, o, rows, n, pitch, z, NULL, target, class_weight, g)
+    if (!exp && (o->targets == LABEL || o->targets == CLASSES)) {
+        along_reduce(LABEL, 0, o, rows, n, pitch, z, 0, NULL, target, class_weight, g);
+        return;
+    }
+    real unread[BLOCK];
+    const size_t exp_pitch = exp ? pitch : 0;
+    TARGETS(along_reduce, 1, o, rows, n, pitch, z, exp_pitch, exp ? exp : unread, target, class_weight, g)
 }
 
 static void spread_along(const row_options *o, size_t rows, size_t n, size_t pitch, void *grad, void *hess,

@@ -57,6 +57,7 @@ typedef struct {
     const kernels *k, *wide; /* of the job's dtype, and of double */
     row_group g, part;       /* part: what a part of a row was reduced to, and is spread from */
     int64_t label[ROWS];
+    int ignores; /* there are rows that are ignored in the group */
     _Alignas(64) char z[ROOM * sizeof(double)], target[ROOM * sizeof(double)], out[2][ROOM * sizeof(double)],
         flat[ROOM * sizeof(double)];
     lf_buffer class_weight;
@@ -84,6 +85,8 @@ static void start(worker *w, job *j)
     w->wide = lf_kernels(LF_F64);
     w->class_weight.repeated = 0;
     row_group *const g = &w->g;
+    memset(g, 0, sizeof *g);
+    w->ignores = 0;
     for (size_t r = 0; r < ROWS; r++) g->weight[r] = g->kept[r] = g->inverse[r] = g->weight_at[r] = 1;
     if (j->call->moments)
         memset(&w->moments, 0, sizeof w->moments);
@@ -108,7 +111,8 @@ static void begin(worker *w, size_t first, size_t n)
     const job *const j = w->j;
     row_group *const g = &w->g;
     for (size_t r = n; r < TILE; r++) g->kept[r] = g->at[r] = 0;
-    if (j->call->weight.data && !j->call->moments) lf_load(&j->weight, LF_F64, first, n, g->weight);
+    const int weighs = j->call->weight.data && !j->call->moments;
+    if (weighs) lf_load(&j->weight, LF_F64, first, n, g->weight);
     if (j->call->temperature.data) {
         lf_load(&j->temperature, LF_F64, first, n, g->inverse);
         for (size_t r = 0; r < n; r++) g->inverse[r] = 1 / g->inverse[r];
@@ -117,10 +121,24 @@ static void begin(worker *w, size_t first, size_t n)
     lf_labels(&j->label, j->call, first, n, w->label);
     int none = 0;
     for (size_t r = 0; r < n; r++) none |= w->label[r] < 0;
+    w->ignores = none;
     if (none || j->call->has_ignore)
-        for (size_t r = 0; r < n; r++) g->kept[r] = w->label[r] >= 0;
+        for (size_t r = 0; r < n; r++) {
+            g->kept[r] = w->label[r] >= 0;
+            g->weight[r] = g->kept[r] == 0 ? 0 : weighs ? g->weight[r] : 1;
+        }
     if (j->weighs_classes)
         for (size_t r = 0; r < n; r++) g->weight_at[r] = w->label[r] < 0 ? 0 : j->call->class_weight[w->label[r]];
+}
+
+/* The losses of a group from what its rows were reduced to; rows that are ignored may have been anything. */
+static void finish(worker *w, size_t n)
+{
+    row_group *const g = &w->g;
+    for (size_t r = 0; w->ignores && r < n; r++)
+        if (g->kept[r] == 0)
+            g->top[r] = g->at[r] = g->mass[r] = g->dot[r] = g->entropy[r] = 0, g->sum[r] = g->inverse[r] = 1;
+    w->j->finish(n, &w->j->options, g);
 }
 
 /* Values out, and into the sums. */
@@ -193,7 +211,7 @@ static void do_tile(worker *w, size_t first, size_t n, const void *class_weight)
     else
         read_tile(w, &j->soft, first, n, w->target);
     w->k->across_reduce(&j->options, j->classes, w->z, w->target, class_weight, g);
-    j->finish(TILE, &j->options, g);
+    finish(w, TILE);
     end(w, first, n);
 
     void *const out[2] = {j->out[GRAD].wanted ? w->z : NULL, j->out[HESS].wanted ? w->out[HESS] : NULL};
@@ -286,7 +304,7 @@ static void do_group(worker *w, size_t first, size_t n, const void *class_weight
     for (size_t r = 0; j->call->labels && r < n; r++)
         g->at[r] = w->label[r] < 0 ? 0 : number(j, z, r * classes + (size_t)w->label[r]);
     w->k->along_reduce(&j->options, n, classes, classes, z, grad ? grad : hess, target, class_weight, g);
-    j->finish(n, &j->options, g);
+    finish(w, n);
     end(w, first, n);
     if (!grad && !hess) return;
     w->k->along_spread(&j->options, n, classes, classes, grad, hess, target, class_weight, g);
@@ -380,7 +398,7 @@ static void do_long_row(worker *w, size_t row)
     begin_row(w, &l, row);
     for (size_t part = 0; part < j->parts; part++) reduce_part(w, &l, part);
     join_parts(w, &l);
-    j->finish(1, &j->options, &w->g);
+    finish(w, 1);
     end(w, row, 1);
     for (size_t part = 0; part < j->parts && j->derives; part++) spread_part(w, &l, part);
 }
@@ -413,7 +431,7 @@ static lf_status share_rows(job *j, const lf_control *control)
         status = lf_parallel(j->parts, BLOCK * PER_CLASS, control, reduce_parts, &l);
         if (status) break;
         join_parts(&w, &l);
-        j->finish(1, &j->options, &w.g);
+        finish(&w, 1);
         end(&w, row, 1);
         if (j->call->sum) lf_exact_add(&w.sum, w.g.value[0]);
         if (j->derives) status = lf_parallel(j->parts, BLOCK * PER_CLASS, control, spread_parts, &l);
@@ -466,7 +484,7 @@ static void do_jets(worker *w, size_t row)
         l.mass[part] = l.dot[part] = l.entropy[part] = 0;
     }
     join_parts(w, &l);
-    j->finish(1, &j->options, g);
+    finish(w, 1);
     for (int writes = 0; writes <= (j->derives != 0); writes++)
         for (size_t part = 0; part < j->parts; part++) {
             const size_t n = part_size(j, part), at = row * j->classes + part * BLOCK;
