@@ -31,9 +31,8 @@ typedef struct {
  * Rows of logits z with the softmax p of z / temperature; c, of each class: its target times its class weight. */
 
 enum {
-    ACROSS = 32, /* up to so many classes, a vector holds a class of several rows; beyond, classes of one row */
-    TILE = 32,   /* rows that go across the lanes together: class k of row l stands at k * TILE + l */
-    ROWS = 64    /* rows of a group */
+    TILE = 32, /* rows that go across the lanes together: class k of row l stands at k * TILE + l */
+    ROWS = 64  /* rows of a group */
 };
 
 /* What a class loss allows. */

@@ -21,7 +21,7 @@ const char *lf_rowwise_name(const lf_rowwise *loss) { return loss->name; }
 size_t lf_rowwise_nparam(const lf_rowwise *loss) { return loss->nparam; }
 
 enum {
-    ROOM = 2048,                    /* elements of a buffer: of a group of rows, or of a part of a long one */
+    ROOM = 16384,                   /* bytes of a buffer: for a tile, a group of rows, or a part of a long one */
     PARTS = LF_MAX_CLASSES / BLOCK, /* of a row, at most */
     UNIT_ACROSS = 8 * TILE,         /* rows of a unit of work where they go across the lanes */
     PER_CLASS = 4                   /* the work of a class of a row, in elements of lf_parallel */
@@ -58,8 +58,7 @@ typedef struct {
     row_group g, part;       /* part: what a part of a row was reduced to, and is spread from */
     int64_t label[ROWS];
     int ignores; /* there are rows that are ignored in the group */
-    _Alignas(64) char z[ROOM * sizeof(double)], target[ROOM * sizeof(double)], out[2][ROOM * sizeof(double)],
-        flat[ROOM * sizeof(double)];
+    _Alignas(64) char z[ROOM], target[ROOM], out[2][ROOM], flat[ROOM];
     lf_buffer class_weight;
     lf_exact sum;
     lf_moments moments;
@@ -569,7 +568,7 @@ static void do_hinge(worker *w, size_t row)
 
 static size_t group_rows(const job *j)
 {
-    const size_t rows = ROOM / j->classes;
+    const size_t rows = ROOM / j->size / j->classes;
     return j->parts > 1 || rows < 1 ? 1 : rows < ROWS ? rows : ROWS;
 }
 
@@ -697,7 +696,8 @@ lf_status lf_rowwise_run(const lf_rowwise *loss, lf_dtype dtype, const lf_row_ca
     }
     const size_t rows = group_rows(&j), cost = call->classes * PER_CLASS;
     const int simple = j.options.targets != CLASSES && !(j.loss->allows & ROW_HINGE);
-    if (simple && call->classes <= ACROSS)
+    /* Up to 128 classes (64 in double) a vector holds a class of several rows; beyond, classes of one row. */
+    if (simple && call->classes * TILE * j.size <= ROOM)
         status = lf_parallel((call->rows + UNIT_ACROSS - 1) / UNIT_ACROSS, UNIT_ACROSS * cost, control, run_across, &j);
     else if (simple && j.parts > 1 && call->rows < 4 * lf_threads(control))
         status = share_rows(&j, control);
