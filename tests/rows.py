@@ -42,7 +42,11 @@ def leading(x, shape):
 
 
 class Rows:
-    """The specification's jet of every row, those to ignore being 0, and the weights that a mean divides by."""
+    """The specification's jet of every row, those to ignore being 0, and the weights that a mean divides by.
+
+    `unit` is the size of the loss where all logits are equal: derivatives by logits are differences of terms of that
+    size, and where a prediction is certain no more than the rounding of these is left of them.
+    """
 
     def __init__(self, loss, target, pred, sample_weight=None, **options):
         single = np.dtype(pred.dtype) != np.float64
@@ -61,8 +65,12 @@ class Rows:
         if "temperature" in params:
             params["temperature"] = leading(params["temperature"], shape)[kept]
         self.value, self.grad, self.hess = np.zeros(shape), np.zeros(x.shape), np.zeros(x.shape)
+        self.unit = np.zeros(shape)
         with np.errstate(all="ignore"):
             jet = loss.declaration.spec(t[kept], x[kept], **params)
+            if params.get("from_logits"):
+                even = loss.declaration.spec(t[kept], 0 * x[kept], **params)
+                self.unit[kept] = np.abs(even.value) + np.abs(even.grad).max(axis=-1) + np.abs(even.hess).max(axis=-1)
         for here, there in zip((self.value, self.grad, self.hess), jet, strict=True):
             here[kept] = there
         self.kept = kept
@@ -73,7 +81,7 @@ class Rows:
             self.counted = self.weight * v[np.where(kept, target, 0).astype(int)]
 
     def reduced(self, reduction):
-        """Value, gradient and Hessian by the definition of the reduction."""
+        """Value, gradient and Hessian by the definition of the reduction; `unit` changes as the derivatives do."""
         divisor = 1.0
         if reduction == "mean":
             divisor = math.fsum(self.counted.ravel())
@@ -91,12 +99,14 @@ class Rows:
         elif reduction != "none":
             value = math.fsum(value.ravel())
         grad, hess = (np.moveaxis(factor[..., None] * x, -1, self.axis) for x in (self.grad, self.hess))
+        self.reduced_unit = np.expand_dims(factor * self.unit, self.axis)
         return value, grad, hess
 
 
-def assert_rows_near(got, want, dtype, axis=-1, scale=None):
-    """Value, gradient and Hessian to rounding: derivatives as measured against the largest of their row."""
-    rtol = 2e-5 if np.dtype(dtype) != np.float64 else 1e-11
+def assert_rows_near(got, want, dtype, axis=-1, scale=None, unit=0.0):
+    """Value, gradient and Hessian to rounding: derivatives as measured against the largest of their row, and `unit`."""
+    single = np.dtype(dtype) != np.float64
+    rtol, rounding = (2e-5, 16 * 2.0**-23) if single else (1e-11, 16 * 2.0**-52)
     for k, (a, b) in enumerate(zip(got, want, strict=True)):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         assert a.shape == b.shape
@@ -106,7 +116,8 @@ def assert_rows_near(got, want, dtype, axis=-1, scale=None):
         elif scale is not None:
             size = size + scale
         with np.errstate(all="ignore"):
-            good = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= rtol * (size + (k == 0)) + 1e-37)
+            near = rtol * (size + (k == 0)) + 1e-37 + (rounding * unit if k else 0)
+            good = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= near)
         bad = np.argwhere(~good)
         name = ("value", "grad", "hess")[k]
         assert not len(bad), f"{name}{bad[0].tolist()} is {a[tuple(bad[0])]!r}, expected {b[tuple(bad[0])]!r}"

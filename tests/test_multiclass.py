@@ -80,7 +80,8 @@ def test_kernel_is_the_specification(row_loss, isa, dtype):
         got = everything(row_loss, target, pred)
         assert [x.shape for x in got] == [shape[:-1], shape, shape]
         assert all(x.dtype == dtype for x in got)
-        assert_rows_near(got, Rows(row_loss, target, pred).reduced("none"), dtype)
+        rows = Rows(row_loss, target, pred)
+        assert_rows_near(got, rows.reduced("none"), dtype, unit=rows.unit[..., None])
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -92,11 +93,12 @@ def test_reductions_and_options_are_their_definition(row_loss, dtype, reduction)
             for weight in (None, 0.7, rng.uniform(0, 2, SHAPE[0]), rng.uniform(0, 2, SHAPE[:-1])):
                 ignored, ignore = ignoring(row_loss, target, rng) if weight is not None else (target, {})
                 kwargs = {**more, **ignore, "sample_weight": weight}
-                want = Rows(row_loss, ignored, pred, **kwargs).reduced(reduction)
+                rows = Rows(row_loss, ignored, pred, **kwargs)
+                want = rows.reduced(reduction)
                 got = row_loss.value_grad_hess(ignored, pred, reduction=reduction, **kwargs)
                 assert type(got[0]) is (np.ndarray if reduction in ("none", "sample") else float)
-                scale = np.abs(Rows(row_loss, ignored, pred, **kwargs).value).max()
-                assert_rows_near(got, want, dtype, scale=scale * (reduction == "sum") * pred.size)
+                scale = np.abs(rows.value).max() * (reduction == "sum") * pred.size
+                assert_rows_near(got, want, dtype, scale=scale, unit=rows.reduced_unit)
 
 
 @st.composite
@@ -149,9 +151,11 @@ def test_any_shape_axis_dtype_stride_and_option(row_plain, call):
         kwargs["class_weight"] = rng.uniform(0.1, 2, shape[axis])
     if call["weight"] is not None:
         kwargs["sample_weight"] = rng.uniform(0, 2, {"number": (), "first": rows[:1], "rows": rows}[call["weight"]])
-    want = Rows(row_loss, target, pred, **kwargs).reduced(call["reduction"])
+    by_definition = Rows(row_loss, target, pred, **kwargs)
+    want = by_definition.reduced(call["reduction"])
     got = row_loss.value_grad_hess(given, pred, reduction=call["reduction"], grad_dtype=np.float64, **kwargs)
-    assert_rows_near(got, want, call["dtype"], axis, scale=1e-3 + np.abs(want[0]).max())
+    unit = by_definition.reduced_unit
+    assert_rows_near(got, want, call["dtype"], axis, scale=1e-3 + np.abs(want[0]).max(), unit=unit)
 
 
 def test_derivatives_are_those_of_the_formula(row_loss):
@@ -220,7 +224,9 @@ def test_rows_to_ignore_are_as_if_dropped(row_loss, dtype, ignore, monkeypatch):
                 per_row = reduction in ("none", "sample")
                 got = value[kept] if per_row else value, grad[kept], hess[kept]
                 assert not per_row or not value[~kept].any()
-                assert_rows_near(got, want, dtype, scale=300 * (reduction == "sum"))
+                rows = Rows(row_loss, target[kept], pred[kept], sample_weight=weight[kept], **rest)
+                rows.reduced(reduction)
+                assert_rows_near(got, want, dtype, scale=300 * (reduction == "sum"), unit=rows.reduced_unit)
     assert row_loss(target, pred, ignore_class=ignore) == row_loss(target, pred, ignore_index=ignore)
 
 

@@ -26,24 +26,25 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
         const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
         const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum);
         const real lse = r_bits(r_int(top * inverse + log_s) & with_z); /* 0 if nobody asks: it may be infinite */
-        real value, total, slope = 0, curve = 0, p = 0, q = 1;
+        real value, other = 0, slope = 0, curve = 0, p = 0, q = 1; /* other: what is not the label's own */
         if (targets == LABEL || targets == SMOOTHED) {
-            const real d = below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
+            const int beaten = top == R_INF && g->at[l] < R_INF; /* by an infinite logit */
+            const real d = beaten ? -R_INF : below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
             const exp_pair e = exp_pair_cell(log_p);
             p = e.exp, q = -e.expm1;
             const class_jet j = f(g->weight_at[l] * keep, p, q, log_p, param);
-            value = j.value, slope = j.slope, curve = j.curve, total = -slope;
+            value = j.value, slope = j.slope, curve = j.curve;
         } else
-            value = g->mass[l] * log_s - g->dot[l], total = g->mass[l];
-        if (targets == SMOOTHED) value += rest * (g->mass[l] * log_s - g->dot[l]), total += rest * g->mass[l];
+            value = g->mass[l] * log_s - g->dot[l], other = g->mass[l];
+        if (targets == SMOOTHED) value += rest * (g->mass[l] * log_s - g->dot[l]), other = rest * g->mass[l];
         if (targets == DIVERGENCE) value += g->entropy[l];
         value += zl * lse * lse;
-        total += 2 * zl * lse;
+        other += 2 * zl * lse;
+        const real total = other - slope;
 
         g->value[l] = weight * value;
         if (!derives) continue;
         const real by_u = weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
-        const real other = total + slope; /* what is not the label's own */
         g->by_exp[l] = by_u * total * to_p;
         g->by_c[l] = targets == SMOOTHED ? by_u * rest : by_u;
         g->grad_at[l] = by_u * (slope * q + other * p - (targets == SMOOTHED ? rest * g->weight_at[l] : 0));

@@ -6,6 +6,8 @@
 inline_ class_jet class_generalized(real c, real p, real q, real log_p, const real *param)
 {
     (void)p, (void)q;
-    const real exponent = param[0], less = r_expm1(exponent * log_p), power = less + 1;
-    return (class_jet){.value = -c * less / exponent, .slope = -c * power, .curve = -c * exponent * power};
+    const real exponent = param[0];
+    const exp_pair power = exp_pair_cell(exponent * log_p);
+    return (class_jet){
+        .value = -c * power.expm1 / exponent, .slope = -c * power.exp, .curve = -c * exponent * power.exp};
 }

@@ -244,8 +244,10 @@ static void along_exp(size_t n, const void *z, double top, double inverse, void 
 /* --- Jets of every class, for losses that sums over a row do not determine ---------------------------------------
  *
  * With B_k the slopes and A_k the curves of a row, S and T their sums, u = z / temperature:
- *     dl/du_j = B_j - p_j S
- *     d2l/du_j2 = A_j (1 - p_j)^2 + (T - A_j) p_j^2 - p_j (1 - p_j) S */
+ *     dl/du_j = B_j (1 - p_j) - p_j (S - B_j)
+ *     d2l/du_j2 = A_j (1 - p_j)^2 + (T - A_j) p_j^2 - p_j (1 - p_j) S
+ * A class that is nearly certain may have A_j far above everything else: it is summed apart, lest S - B_j and T - A_j
+ * cancel.  sums: the value, S and T without that class, its B and its A. */
 inline_ void class_jets(class_formula *f, int writes, size_t n, const row_options *o, const row_group *g, size_t row,
                         const real *restrict z, const real *restrict target, const real *restrict class_weight,
                         double *sums, real *restrict grad, real *restrict hess)
@@ -253,9 +255,9 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
     const real param[MAX_PARAM] = {o->param ? (real)o->param[0] : 0};
     const real keep = (real)o->keep, rest = (real)o->rest, inverse = (real)g->inverse[row];
     const real top = finite_top((real)g->top[row]), log_sum = (real)g->dot[row]; /* see finish_classes */
-    const real slopes = (real)sums[1], curves = (real)sums[2];
+    const real slopes = (real)sums[1], curves = (real)sums[2], own_slope = (real)sums[3], own_curve = (real)sums[4];
     const real by_grad = (real)g->by_exp[row], by_hess = (real)g->by_c[row];
-    double value[LANES] = {0}, slope[LANES] = {0}, curve[LANES] = {0};
+    double value[LANES] = {0}, slope[LANES] = {0}, curve[LANES] = {0}, own[2][LANES] = {{0}};
     for (size_t k = 0; k < n; k += LANES) {
         const size_t left = n - k < LANES ? n - k : LANES;
         real zs[LANES], ts[LANES], vs[LANES], gs[LANES], hs[LANES];
@@ -267,13 +269,18 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
             const exp_pair e = exp_pair_cell(log_p);
             const class_jet j = f(r_fma(ts[l], keep, rest), e.exp, -e.expm1, log_p, param);
             const real v = vs[l], b = v * j.slope, a = v * j.curve, p = e.exp, q = -e.expm1;
+            const int certain = p > (real)0.75;
             if (writes) {
-                gs[l] = by_grad * (b - p * slopes);
-                hs[l] = by_hess * (a * (q * q) + (curves - a) * (p * p) - p * q * slopes);
+                const real other_b = certain ? slopes : slopes - b + own_slope;
+                const real other_a = certain ? curves : curves - a + own_curve;
+                gs[l] = by_grad * (b * q - p * other_b);
+                hs[l] = by_hess * (a * (q * q) + other_a * (p * p) - p * q * (slopes + own_slope));
             } else {
                 value[l] += v == 0 ? 0 : (double)(v * j.value);
-                slope[l] += (double)b;
-                curve[l] += (double)a;
+                slope[l] += certain ? 0 : (double)b;
+                curve[l] += certain ? 0 : (double)a;
+                own[0][l] += certain ? (double)b : 0;
+                own[1][l] += certain ? (double)a : 0;
             }
         }
         if (writes && grad) memcpy(grad + k, gs, left * sizeof(real));
@@ -283,6 +290,8 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
         sums[0] += lane_sum(value);
         sums[1] += lane_sum(slope);
         sums[2] += lane_sum(curve);
+        sums[3] += lane_sum(own[0]);
+        sums[4] += lane_sum(own[1]);
     }
 }
 

@@ -473,7 +473,7 @@ static void do_jets(worker *w, size_t row)
         end(w, row, 1);
         return;
     }
-    double sums[3] = {0};
+    double sums[5] = {0}; /* see class_jets */
     for (size_t part = 0; part < j->parts; part++) {
         const size_t n = part_size(j, part);
         w->part.inverse[0] = g->inverse[0];
