@@ -97,7 +97,7 @@ class Layout:
         if self.rule is None:
             raise BadCall(
                 f"{self.loss.name} takes one number per row, not the pattern --{option} {text!r}, which stands for "
-                f"{listed(found)} in {source.path}"
+                f"{listed(found, 6)} in {source.path}"
             )
         if len(found) == 1:
             raise BadCall(
@@ -148,8 +148,8 @@ class Layout:
         for option, now, before in (("pred", pred, self.pred), ("target", target, self.target)):
             if tuple(now) != tuple(before):
                 raise BadCall(
-                    f"{path}: --{option} {getattr(self.columns, option)!r} stands for {listed(now)}, "
-                    f"and in {self.first} for {listed(before)}"
+                    f"{path}: --{option} {getattr(self.columns, option)!r} stands for {listed(now, 6)}, "
+                    f"and in {self.first} for {listed(before, 6)}"
                 )
         if soft != self.soft:
             kinds = ("class labels", "a number for each class")
@@ -168,6 +168,9 @@ class Layout:
 
     def _try(self) -> None:
         """Parameters that do not suit each other or the number of classes, before anything is read."""
+        for name, value in self.loss.get_params().items():
+            if isinstance(value, np.ndarray) and value.shape != (self.classes,):
+                raise BadCall(f"{name} has {value.size} numbers, expected {self.classes}: one for each class")
         pred = np.zeros((0, self.classes or 0))
         params = {name: np.ones(0) for name in self.columns.params}
         try:
@@ -200,7 +203,7 @@ class Layout:
             return plain.get(name), what
         columns = self.pred if name == "y_pred" else self.target
         if k is None:
-            order = f"; the classes are {listed(self.pred)} in this order" if len(self.pred) > 1 else ""
+            order = f"; the classes are {listed(self.pred, 4)}, in this order" if len(self.pred) > 1 else ""
             return columns[0], what + order
         return (columns[k], what) if len(columns) > 1 else (columns[0], f"class {k} {what}")
 

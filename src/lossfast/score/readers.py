@@ -59,7 +59,7 @@ class Block(NamedTuple):
     def matrix(self, names: Sequence[str], classes: int | None) -> Array:
         """A row of numbers, one for each class, for each row: of several columns, or of one that holds lists."""
         if len(names) > 1:
-            return np.stack([self.numbers(name) for name in names], axis=1)
+            return np.stack([self.numbers(name) for name in names]).T  # the kernels read any strides
         column = self.columns[names[0]]
         if not isinstance(column, np.ndarray):
             from lossfast.score.arrow_files import lists
@@ -107,10 +107,10 @@ class Source:
             self.close()
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], most: int = 12) -> str:
     """Names for messages: all of a few; of many the first and the last, which say how they are ordered."""
-    if len(names) > 12:
-        return ", ".join(map(repr, names[:10])) + f", ..., {names[-1]!r} ({len(names)} columns)"
+    if len(names) > most:
+        return ", ".join(map(repr, names[: most - 2])) + f", ..., {names[-1]!r} ({len(names)} columns)"
     return ", ".join(map(repr, names)) or "no columns"
 
 

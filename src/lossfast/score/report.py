@@ -150,6 +150,8 @@ class Report:
         target, pred = self.columns.target, self.columns.pred
         operands = [target, pred]
         if self.classes is not None:  # of many numbers those that tell most
+            if any(isinstance(w.target, list) for w in self.worst):
+                target = f"largest {target}"
             operands = [target, f"its {pred}", f"largest {pred}", "at class"]
         header = ["row", *operands, "loss", *names, *(["file"] if several else [])]
         rows = []
