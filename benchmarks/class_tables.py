@@ -90,10 +90,11 @@ def faster(r: Race, mine: list[str]) -> str:
     """The peers that beat lossfast."""
     found = []
     for name in mine:
-        own, peer = r.low(name), r.best_peer()
-        theirs = r.low(peer)
-        if own and theirs and theirs < own:
-            found.append(f"{peer} ({name.removeprefix('lossfast ')})")
+        own = r.low(name)
+        for peer in r.samples:
+            theirs = r.low(peer)
+            if not peer.startswith(("lossfast", "limit")) and own and theirs and theirs < own:
+                found.append(f"{peer} ({name.removeprefix('lossfast ')})")
     return ", ".join(found) or "none"
 
 
