@@ -69,7 +69,7 @@ typedef struct {
     row_targets targets;
     double keep, rest; /* targets are keep * target + rest: label smoothing */
     double z_loss, scale;
-    int derives; /* derivatives are wanted */
+    int wants_grad, wants_hess;
     const double *param;
 } row_options;
 

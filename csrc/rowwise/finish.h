@@ -14,7 +14,8 @@ enum { TOGETHER = 16 };
     for (size_t l##0 = 0; l##0 < (n); l##0 += TOGETHER)                                                                \
         for (size_t l = l##0; l < l##0 + TOGETHER; l++)
 
-inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int derives, size_t n,
+/* wants_hess: 0 leaves out what only second derivatives need. */
+inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int wants_grad, int wants_hess, size_t n,
                          const row_options *o, row_group *restrict g)
 {
     const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
@@ -26,7 +27,7 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
         const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
         const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum);
         const real lse = r_bits(r_int(top * inverse + log_s) & with_z); /* 0 if nobody asks: it may be infinite */
-        real value, other = 0, slope = 0, curve = 0, p = 0, q = 1; /* other: what is not the label's own */
+        real value, other = 0, slope = 0, curve = 0, p = 0, q = 1;      /* other: what is not the label's own */
         if (targets == LABEL || targets == SMOOTHED) {
             const int beaten = top == R_INF && g->at[l] < R_INF; /* by an infinite logit */
             const real d = beaten ? -R_INF : below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
@@ -43,11 +44,12 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
         const real total = other - slope;
 
         g->value[l] = weight * value;
-        if (!derives) continue;
+        if (!wants_grad) continue;
         const real by_u = weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
         g->by_exp[l] = by_u * total * to_p;
         g->by_c[l] = targets == SMOOTHED ? by_u * rest : by_u;
         g->grad_at[l] = by_u * (slope * q + other * p - (targets == SMOOTHED ? rest * g->weight_at[l] : 0));
+        if (!wants_hess) continue;
         g->to_p[l] = to_p;
         g->linear[l] = by_uu * total;
         g->square[l] = by_uu * (curve + 2 * zl - total);

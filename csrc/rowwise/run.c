@@ -117,11 +117,8 @@ static void begin(worker *w, size_t first, size_t n)
         for (size_t r = 0; r < n; r++) g->inverse[r] = 1 / g->inverse[r];
     }
     if (!j->call->labels) return;
-    lf_labels(&j->label, j->call, first, n, w->label);
-    int none = 0;
-    for (size_t r = 0; r < n; r++) none |= w->label[r] < 0;
-    w->ignores = none;
-    if (none || j->call->has_ignore)
+    w->ignores = !lf_labels(&j->label, j->call, first, n, w->label);
+    if (w->ignores || j->call->has_ignore)
         for (size_t r = 0; r < n; r++) {
             g->kept[r] = w->label[r] >= 0;
             g->weight[r] = g->kept[r] == 0 ? 0 : weighs ? g->weight[r] : 1;
@@ -626,7 +623,8 @@ static int open_out(job *j, int o, lf_out out)
     if (!open_table(j, &j->out[o], as_in)) return 0;
     if (out.data && !lf_kernels(j->dtype)->store[out.dtype]) return 0;
     if (!out.data) return 1;
-    j->derives = j->options.derives = 1;
+    j->derives = 1;
+    *(o == GRAD ? &j->options.wants_grad : &j->options.wants_hess) = 1;
     const lf_array *const a = &j->out[o].by_row, *const t = &j->soft.by_row;
     if (!a->in_place || (j->soft.wanted && a->data == t->data)) j->in_place = 0;
     return 1;
