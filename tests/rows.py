@@ -31,7 +31,8 @@ def row_operands(loss, shape, dtype=np.float64, seed=0, labels=None):
         return rng.integers(0, classes, rows), pred.astype(dtype)
     soft = rng.dirichlet(np.ones(classes), rows) if rows else rng.dirichlet(np.ones(classes))
     soft = np.where(rng.uniform(size=shape) < 0.3, 0.0, soft)
-    one_hot = np.eye(classes)[rng.integers(0, classes, rows)]
+    one_hot = np.zeros(shape)
+    np.put_along_axis(one_hot, np.asarray(rng.integers(0, classes, rows))[..., None], 1.0, axis=-1)
     return np.where(rng.uniform(size=rows)[..., None] < 0.5, soft, one_hot).astype(dtype), pred.astype(dtype)
 
 
@@ -69,7 +70,7 @@ class Rows:
         with np.errstate(all="ignore"):
             jet = loss.declaration.spec(t[kept], x[kept], **params)
             if params.get("from_logits"):
-                even = loss.declaration.spec(t[kept], 0 * x[kept], **params)
+                even = loss.declaration.spec(t[kept], np.zeros_like(x[kept]), **params)
                 self.unit[kept] = np.abs(even.value) + np.abs(even.grad).max(axis=-1) + np.abs(even.hess).max(axis=-1)
         for here, there in zip((self.value, self.grad, self.hess), jet, strict=True):
             here[kept] = there

@@ -78,7 +78,8 @@ static void join_parts(size_t n, double *restrict top, double *restrict sum, dou
     for (size_t i = n; i % TOGETHER; i++) top[i] = -R_INF, sum[i] = mass[i] = dot[i] = 0;
     EACH_ROW(i, n)
     {
-        const real d = below_top(finite_top(top[i]), finite, inverse);
+        const int beaten = highest == R_INF && top[i] < R_INF;
+        const real d = beaten ? -R_INF : below_top(finite_top(top[i]), finite, inverse);
         factor[i] = exp_cell(d);
         sum[i] *= factor[i];
         dot[i] = mass[i] == 0 ? dot[i] : dot[i] + mass[i] * d;

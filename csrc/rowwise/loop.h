@@ -254,6 +254,7 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
 {
     const real param[MAX_PARAM] = {o->param ? (real)o->param[0] : 0};
     const real keep = (real)o->keep, rest = (real)o->rest, inverse = (real)g->inverse[row];
+    const int certainty = g->top[row] == INFINITY;
     const real top = finite_top((real)g->top[row]), log_sum = (real)g->dot[row]; /* see finish_classes */
     const real slopes = (real)sums[1], curves = (real)sums[2], own_slope = (real)sums[3], own_curve = (real)sums[4];
     const real by_grad = (real)g->by_exp[row], by_hess = (real)g->by_c[row];
@@ -265,7 +266,8 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
         padded_copy(ts, target + k, left, 0);
         padded_copy(vs, class_weight + k, left, 0);
         for (size_t l = 0; l < LANES; l++) {
-            const real log_p = below_top(zs[l], top, inverse) - log_sum;
+            const int beaten = certainty && zs[l] < R_INF;
+            const real d = below_top(zs[l], top, inverse), log_p = (beaten ? -R_INF : d) - log_sum;
             const exp_pair e = exp_pair_cell(log_p);
             const class_jet j = f(r_fma(ts[l], keep, rest), e.exp, -e.expm1, log_p, param);
             const real v = vs[l], b = v * j.slope, a = v * j.curve, p = e.exp, q = -e.expm1;
