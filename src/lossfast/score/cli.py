@@ -98,7 +98,7 @@ def _arguments() -> _Parser:
         "--batch-rows",
         type=int,
         metavar="N",
-        help="the largest number of rows held per thread (default: 524288, or 1048576 by the number of classes)",
+        help="the largest number of rows held per thread (default: 524288, fewer with many classes)",
     )
     add("--quiet", action="store_true", help="no progress bar")
 
