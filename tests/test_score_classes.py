@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lossfast as lf
+from lossfast._loss import _core
 from lossfast.score import BadCall, BadData, score_files
 from lossfast.score.arrow_files import lists
 from lossfast.score.classes import BATCH_NUMBERS, BATCH_ROWS, Layout, natural
@@ -299,6 +300,7 @@ def test_a_file_without_rows_among_others(tmp_path, data):
         assert score_files(files, "scce", "y", column("p")).summary == whole(lf.scce, some["y"], some["p"])
 
 
+@pytest.mark.skipif(_core is None, reason="NumPy makes arrays of its own on the way")
 def test_blocks_shrink_with_the_number_of_classes(tmp_path):
     layout = Layout(lf.scce, Columns("y", "p", None, None, {}))
     assert layout.batch_rows() == BATCH_ROWS
@@ -468,6 +470,20 @@ def test_targets_and_predictions_of_other_names(tmp_path):
     assert score_files(tmp_path / "x.parquet", "cce", "u_*", "v_*").summary.count == 1
     with pytest.raises(BadCall, match="name other classes: 'w_dog' would be paired with 'p_cat'"):
         score_files(tmp_path / "x.parquet", "cce", "w_*", "p_*")
+
+
+def test_damaged_files_with_lists(tmp_path, data):
+    """A changed byte is found or changes numbers; it is never an error of the program."""
+    few = {k: data[k][:200] for k in "yp"}
+    r = np.random.default_rng(0)
+    for name in ("lists.parquet", "ragged.parquet", "lists.arrow", "x.npz", "x.npy"):
+        path, column = save(tmp_path / name, few)
+        whole_file, codes = path.read_bytes(), set()
+        for i in range(60):
+            at = r.integers(0, min(len(whole_file), 300) if i % 2 else len(whole_file))
+            path.write_bytes(whole_file[:at] + bytes([r.integers(0, 256)]) + whole_file[at + 1 :])
+            codes.add(main(["score", str(path), "--loss", "scce", "--target", "y", "--pred", column("p"), "--quiet"]))
+        assert codes <= {0, 2, 3}
 
 
 def test_matrices_that_cannot_be_streamed(tmp_path, data):

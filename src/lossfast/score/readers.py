@@ -59,7 +59,7 @@ class Block(NamedTuple):
     def matrix(self, names: Sequence[str], classes: int | None) -> Array:
         """A row of numbers, one for each class, for each row: of several columns, or of one that holds lists."""
         if len(names) > 1:
-            return np.stack([self.numbers(name) for name in names]).T  # the kernels read any strides
+            return np.stack([self.numbers(name) for name in names], axis=1)
         column = self.columns[names[0]]
         if not isinstance(column, np.ndarray):
             from lossfast.score.arrow_files import lists
