@@ -47,7 +47,7 @@ enum {
 /* What the c of a row are. */
 typedef enum {
     LABEL,      /* those of one class */
-    SMOOTHED,   /* and rest times the class weight in every class */
+    SMOOTHED,   /* and rest in every class; where classes have weights, SOFT to the kernels, with targets of 0 */
     SOFT,       /* class weight times (keep * target + rest) */
     DIVERGENCE, /* target, with the sum of t log t */
     CLASSES     /* what is asked of them is asked class by class */
@@ -68,6 +68,7 @@ typedef struct {
 typedef struct {
     row_targets targets;
     double keep, rest; /* targets are keep * target + rest: label smoothing */
+    double factor;     /* of labels: mass, dot and the c of other classes are to be times it */
     double z_loss, scale;
     int wants_grad, wants_hess;
     const double *param;

@@ -37,15 +37,15 @@ static void do_tile(worker *w, size_t first, size_t n, const void *class_weight)
         for (size_t r = 0; r < n; r++) g->at[r] = w->label[r] < 0 ? 0 : number(j, w->z, (size_t)w->label[r] * TILE + r);
     else
         read_tile(w, &j->soft, first, n, w->target);
-    w->k->across_reduce(&j->options, j->classes, w->z, w->target, class_weight, g);
+    w->k->across_reduce(&j->kernel_options, j->classes, w->z, w->target, class_weight, g);
     finish(w, TILE);
     end(w, first, n);
 
     void *const out[2] = {j->out[GRAD].wanted ? w->z : NULL, j->out[HESS].wanted ? w->out[HESS] : NULL};
     void *const hess = out[GRAD] ? out[HESS] : w->z;
     if (!out[GRAD] && !out[HESS]) return;
-    w->k->across_spread(&j->options, j->classes, out[GRAD], j->out[HESS].wanted ? hess : NULL, w->target, class_weight,
-                        g);
+    w->k->across_spread(&j->kernel_options, j->classes, out[GRAD], j->out[HESS].wanted ? hess : NULL, w->target,
+                        class_weight, g);
     for (size_t r = 0; j->call->labels && r < n; r++) {
         if (w->label[r] < 0)
             for (size_t k = 0; k < j->classes; k++) {

@@ -41,16 +41,16 @@ static void do_group(worker *w, size_t first, size_t n, const void *class_weight
     row_group *const g = &w->g;
     const size_t classes = j->classes, at = first * classes, all = n * classes;
     const void *const z = elements(w, &j->pred, at, all, w->z);
-    const void *const target = j->call->labels ? NULL : elements(w, &j->soft, at, all, w->target);
+    const void *const target = j->call->labels ? w->target : elements(w, &j->soft, at, all, w->target);
     char *const grad = place(w, GRAD, at), *const hess = place(w, HESS, at);
     begin(w, first, n);
     for (size_t r = 0; j->call->labels && r < n; r++)
         g->at[r] = w->label[r] < 0 ? 0 : number(j, z, r * classes + (size_t)w->label[r]);
-    w->k->along_reduce(&j->options, n, classes, classes, z, grad ? grad : hess, target, class_weight, g);
+    w->k->along_reduce(&j->kernel_options, n, classes, classes, z, grad ? grad : hess, target, class_weight, g);
     finish(w, n);
     end(w, first, n);
     if (!grad && !hess) return;
-    w->k->along_spread(&j->options, n, classes, classes, grad, hess, target, class_weight, g);
+    w->k->along_spread(&j->kernel_options, n, classes, classes, grad, hess, target, class_weight, g);
     for (size_t r = 0; r < n; r++)
         mend(j, g, r, w->label[r], 0, classes, grad ? grad + r * classes * j->size : NULL,
              hess ? hess + r * classes * j->size : NULL);
@@ -86,12 +86,12 @@ static void reduce_part(worker *w, long_row *l, size_t part)
     job *const j = w->j;
     const size_t n = part_size(j, part), at = l->row * j->classes + part * BLOCK;
     const void *const z = elements(w, &j->pred, at, n, w->z);
-    const void *const target = j->call->labels ? NULL : elements(w, &j->soft, at, n, w->target);
+    const void *const target = j->call->labels ? w->target : elements(w, &j->soft, at, n, w->target);
     void *const grad = place(w, GRAD, at), *const hess = place(w, HESS, at);
     row_group *const p = &w->part;
     if (l->label >= 0 && (size_t)l->label / BLOCK == part) l->g->at[0] = number(j, z, (size_t)l->label % BLOCK);
     p->inverse[0] = l->g->inverse[0];
-    w->k->along_reduce(&j->options, 1, n, n, z,
+    w->k->along_reduce(&j->kernel_options, 1, n, n, z,
                        !j->in_place ? NULL
                        : grad       ? grad
                                     : hess,
@@ -110,7 +110,7 @@ static void spread_part(worker *w, long_row *l, size_t part)
 {
     job *const j = w->j;
     const size_t n = part_size(j, part), at = l->row * j->classes + part * BLOCK;
-    const void *const target = j->call->labels ? NULL : elements(w, &j->soft, at, n, w->target);
+    const void *const target = j->call->labels ? w->target : elements(w, &j->soft, at, n, w->target);
     void *const grad = place(w, GRAD, at), *const hess = place(w, HESS, at);
     const row_group *const g = l->g;
     row_group *const p = &w->part;
@@ -118,7 +118,7 @@ static void spread_part(worker *w, long_row *l, size_t part)
         w->k->along_exp(n, elements(w, &j->pred, at, n, w->z), l->top[part], g->inverse[0], grad ? grad : hess);
     p->by_exp[0] = g->by_exp[0] * l->factor[part], p->to_p[0] = g->to_p[0] * l->factor[part];
     p->by_c[0] = g->by_c[0], p->linear[0] = g->linear[0], p->square[0] = g->square[0];
-    w->k->along_spread(&j->options, 1, n, n, grad, hess, target, part_weights(w, part), p);
+    w->k->along_spread(&j->kernel_options, 1, n, n, grad, hess, target, part_weights(w, part), p);
     mend(j, g, 0, l->label, part * BLOCK, n, grad, hess);
     finished(w, GRAD, at, n, grad);
     finished(w, HESS, at, n, hess);

@@ -35,8 +35,8 @@ static void do_jets(worker *w, size_t row)
     for (size_t part = 0; part < j->parts; part++) {
         const size_t n = part_size(j, part);
         w->part.inverse[0] = g->inverse[0];
-        w->k->along_reduce(&j->options, 1, n, n, elements(w, &j->pred, row * j->classes + part * BLOCK, n, w->z), NULL,
-                           NULL, NULL, &w->part);
+        w->k->along_reduce(&j->kernel_options, 1, n, n, elements(w, &j->pred, row * j->classes + part * BLOCK, n, w->z),
+                           NULL, NULL, NULL, &w->part);
         l.top[part] = w->part.top[0], l.sum[part] = w->part.sum[0];
         l.mass[part] = l.dot[part] = l.entropy[part] = 0;
     }

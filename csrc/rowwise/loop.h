@@ -52,9 +52,9 @@ inline_ real cell(row_targets targets, real z, real top, real inverse, real t, r
 {
     const real d = (z - top) * inverse, e = exp_cell(d);
     *sum += (double)(counts ? e : 0);
-    if (targets) {
-        const real all = targets == SMOOTHED ? v : targets == SOFT ? v * r_fma(t, keep, rest) : t;
-        const real c = counts ? all : 0;
+    if (targets == SMOOTHED) *dot += (double)(counts ? d : 0); /* c = 1 */
+    if (targets >= SOFT) {
+        const real all = targets == SOFT ? v * r_fma(t, keep, rest) : t, c = counts ? all : 0;
         *mass += (double)c;
         *dot += (double)c * (double)(c == 0 ? 0 : d);
     }
@@ -67,7 +67,7 @@ inline_ void spread(row_targets targets, int wants_grad, int wants_hess, real *g
                     real to_p, real linear, real square, real t, real v, real keep, real rest)
 {
     const real e = wants_grad ? *grad : *hess, p = to_p * e;
-    const real c = targets == SMOOTHED ? v : targets == SOFT ? v * r_fma(t, keep, rest) : t;
+    const real c = targets == SMOOTHED ? 1 : targets == SOFT ? v * r_fma(t, keep, rest) : t;
     if (wants_grad) *grad = targets ? by_exp * e - by_c * c : by_exp * e;
     if (wants_hess) *hess = p * r_fma(square, p, linear);
 }
@@ -99,9 +99,10 @@ inline_ void across_reduce(row_targets targets, const row_options *o, size_t cla
         for (size_t l = 0; l < TILE; l++)
             z[k * TILE + l] =
                 cell(targets, z[k * TILE + l], top[l], inverse[l], targets >= SOFT ? target[k * TILE + l] : 0,
-                     targets ? class_weight[k] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l], &entropy[l]);
+                     targets >= SOFT ? class_weight[k] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l], &entropy[l]);
     memcpy(g->sum, sum, sizeof sum);
-    if (targets) memcpy(g->mass, mass, sizeof mass), memcpy(g->dot, dot, sizeof dot);
+    if (targets) memcpy(g->dot, dot, sizeof dot);
+    for (size_t l = 0; targets && l < TILE; l++) g->mass[l] = targets == SMOOTHED ? (double)classes : mass[l];
     if (targets == DIVERGENCE) memcpy(g->entropy, entropy, sizeof entropy);
 }
 
@@ -119,7 +120,7 @@ inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, 
         for (size_t l = 0; l < TILE; l++) {
             const size_t i = k * TILE + l;
             spread(targets, wants_grad, wants_hess, &grad[i], &hess[i], by_exp[l], by_c[l], to_p[l], linear[l],
-                   square[l], targets >= SOFT ? target[i] : 0, targets ? class_weight[k] : 0, keep, rest);
+                   square[l], targets >= SOFT ? target[i] : 0, targets >= SOFT ? class_weight[k] : 0, keep, rest);
         }
 }
 
@@ -182,28 +183,29 @@ inline_ void along_reduce(row_targets targets, int stores, const row_options *o,
         if (n < LANES) {
             padded_copy(tail, zr, n, -R_INF);
             if (targets >= SOFT) padded_copy(t, tr, n, 0);
-            if (targets) padded_copy(v, class_weight, n, 0);
+            if (targets >= SOFT) padded_copy(v, class_weight, n, 0);
         } else if (whole < n) {
             memcpy(tail, zr + end, sizeof tail);
             if (targets >= SOFT) memcpy(t, tr + end, sizeof t);
-            if (targets) memcpy(v, class_weight + end, sizeof v);
+            if (targets >= SOFT) memcpy(v, class_weight + end, sizeof v);
         }
         for (size_t k = 0; k < whole; k += LANES) {
             for (size_t l = 0; l < LANES; l++)
                 x[l] = cell(targets, zr[k + l], top, inverse, targets >= SOFT ? tr[k + l] : 0,
-                            targets ? class_weight[k + l] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l], &entropy[l]);
+                            targets >= SOFT ? class_weight[k + l] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l],
+                            &entropy[l]);
             if (stores) memcpy(er + k, x, sizeof x);
         }
         if (whole < n) {
             for (size_t l = 0; l < LANES; l++)
-                x[l] = cell(targets, tail[l], top, inverse, targets >= SOFT ? t[l] : 0, targets ? v[l] : 0, keep, rest,
-                            l >= from && l < to, &sum[l], &mass[l], &dot[l], &entropy[l]);
+                x[l] = cell(targets, tail[l], top, inverse, targets >= SOFT ? t[l] : 0, targets >= SOFT ? v[l] : 0,
+                            keep, rest, l >= from && l < to, &sum[l], &mass[l], &dot[l], &entropy[l]);
             if (stores && n < LANES) memcpy(er, x, n * sizeof(real));
             if (stores && n >= LANES) memcpy(er + end, x, sizeof x);
         }
         g->top[r] = (double)raw;
         g->sum[r] = tree_sum(sum);
-        if (targets) g->mass[r] = tree_sum(mass), g->dot[r] = tree_sum(dot);
+        if (targets) g->mass[r] = targets == SMOOTHED ? (double)n : tree_sum(mass), g->dot[r] = tree_sum(dot);
         if (targets == DIVERGENCE) g->entropy[r] = tree_sum(entropy);
     }
 }
@@ -223,10 +225,10 @@ inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, c
         for (; k + LANES <= n; k += LANES)
             for (size_t l = k; l < k + LANES; l++)
                 spread(targets, wants_grad, wants_hess, &gr[l], &hr[l], by_exp, by_c, to_p, linear, square,
-                       targets >= SOFT ? tr[l] : 0, targets ? class_weight[l] : 0, keep, rest);
+                       targets >= SOFT ? tr[l] : 0, targets >= SOFT ? class_weight[l] : 0, keep, rest);
         for (; k < n; k++)
             spread(targets, wants_grad, wants_hess, &gr[k], &hr[k], by_exp, by_c, to_p, linear, square,
-                   targets >= SOFT ? tr[k] : 0, targets ? class_weight[k] : 0, keep, rest);
+                   targets >= SOFT ? tr[k] : 0, targets >= SOFT ? class_weight[k] : 0, keep, rest);
     }
 }
 

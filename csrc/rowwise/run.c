@@ -124,6 +124,10 @@ static int open_job(job *j, const lf_rowwise *loss, lf_dtype dtype, const lf_row
         j->options.targets = !call->labels ? SOFT : smooth ? SMOOTHED : LABEL;
     else
         j->options.targets = (allows & ROW_LINEAR) && call->labels && !smooth ? LABEL : CLASSES;
+    j->options.factor = j->options.targets == SMOOTHED && !j->weighs_classes ? j->options.rest : 1;
+    j->kernel_options = j->options;
+    j->no_targets = j->options.targets == SMOOTHED && j->weighs_classes;
+    if (j->no_targets) j->kernel_options.targets = SOFT;
     if (j->options.targets == DIVERGENCE && (smooth || call->labels)) return 0;
     if (call->z_loss != 0 && !(allows & ROW_LOGARITHM)) return 0;
     if ((allows & ROW_LABELS) && !call->labels) return 0;

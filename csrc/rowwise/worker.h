@@ -17,8 +17,9 @@ typedef struct {
     const lf_rowwise *loss; /* the row of the dtype's table; finish is that of the table of doubles */
     const lf_row_call *call;
     lf_dtype dtype;
-    size_t size, classes, parts; /* parts: of BLOCK classes */
-    row_options options;
+    size_t size, classes, parts;         /* parts: of BLOCK classes */
+    row_options options, kernel_options; /* of finishing, and of the kernels */
+    int no_targets;                      /* ... which are given targets of 0 */
     void (*finish)(size_t n, const row_options *o, row_group *g);
     int derives;              /* some are wanted, */
     int in_place;             /* and derivatives are formed where they are wanted */
@@ -66,6 +67,7 @@ static void start(worker *w, job *j)
     row_group *const g = &w->g;
     memset(g, 0, sizeof *g);
     w->ignores = 0;
+    if (j->no_targets) memset(w->target, 0, sizeof w->target);
     for (size_t r = 0; r < ROWS; r++) g->weight[r] = g->kept[r] = g->inverse[r] = g->weight_at[r] = 1;
     if (j->call->moments)
         memset(&w->moments, 0, sizeof w->moments);
