@@ -27,7 +27,8 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
         const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
         const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum);
         const real lse = r_bits(r_int(top * inverse + log_s) & with_z); /* 0 if nobody asks: it may be infinite */
-        real value, other = 0, slope = 0, curve = 0, p = 0, q = 1;      /* other: what is not the label's own */
+        real value, other = 0, slope = 0, curve = 0, p = 0, q = 1;
+        /* slope and curve are the label's own, `other` is what is not */
         if (targets == LABEL || targets == SMOOTHED) {
             const int beaten = top == R_INF && g->at[l] < R_INF; /* by an infinite logit */
             const real d = beaten ? -R_INF : below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;

@@ -11,7 +11,7 @@
 inline_ class_jet class_focal(real c, real p, real q, real log_p, const real *param)
 {
     const real gamma = param[0];
-    const real power = gamma == 0 ? 1 : r_exp(gamma * r_log(r_max(q, R_SMALLEST)));
+    const real power = r_exp(gamma * r_log(r_max(q, R_SMALLEST)));
     const real h = q < R_SMALLEST ? -1 : log_p / q, ph = p == 0 ? 0 : p * h;
     const real none = power < R_SMALLEST ? 0 : power;
     const real curve = q < R_SMALLEST ? 0 : none / q * gamma * (q * ph - (gamma - 1) * p * ph + 2 * p);

@@ -268,7 +268,7 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
         padded_copy(ts, target + k, left, 0);
         padded_copy(vs, class_weight + k, left, 0);
         for (size_t l = 0; l < LANES; l++) {
-            const int beaten = certainty && zs[l] < R_INF;
+            const int beaten = certainty & (zs[l] < R_INF);
             const real d = below_top(zs[l], top, inverse), log_p = (beaten ? -R_INF : d) - log_sum;
             const exp_pair e = exp_pair_cell(log_p);
             const class_jet j = f(r_fma(ts[l], keep, rest), e.exp, -e.expm1, log_p, param);
