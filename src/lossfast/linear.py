@@ -16,16 +16,11 @@ from lossfast._evaluate import Fault, check_value, reduced, threads
 LOGITS = 64 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
 PIECE = 8 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient
 
-try:  # a product that adds to what is there; without SciPy a temporary and an addition do
-    from scipy.linalg.blas import dgemm, sgemm
-except ImportError:
-    dgemm = sgemm = None
-
 
 class _LinearCall(ClasswiseCall):
     """Labels are those of a call with logits; the logits come and go in `run`."""
 
-    replaceable = ()
+    replaceable: tuple[str, ...] = ()
 
     def __init__(self, labels: Any, hidden: Any, weight: Any, bias: Any, params: dict[str, Any], nthreads: int) -> None:
         target = _arrays.as_array("labels", labels)
@@ -89,10 +84,10 @@ class _LinearCall(ClasswiseCall):
                 np.matmul(h, w.T, out=z[:, block])
             if self.bias is not None:
                 np.add(z, self.bias.astype(self.dtype, copy=False), out=z)
-            w, tau = (x if x is None else x[at] for x in flat.values())
+            sample, tau = (x if x is None else x[at] for x in flat.values())
             value = None if values is None else np.empty(len(h), values.dtype)
             total = self.kernel.run(
-                self.single, True, target[at], z, w, self.weights, tau, *self._options(), scale,
+                self.single, True, target[at], z, sample, self.weights, tau, *self._options(), scale,
                 value, z if grads else None, None, want_sum, self.nthreads,
             )  # fmt: skip
             totals.append(total)
@@ -122,8 +117,7 @@ class _LinearCall(ClasswiseCall):
 
     def _pieces(self) -> Iterator[tuple[slice, Array]]:
         """The weight by classes, in the dtype of the arithmetic: at once, if it needs no conversion."""
-        classes, features = self.matrix.shape
-        flags = self.matrix.flags
+        classes, flags = len(self.matrix), self.matrix.flags
         ready = self.matrix.dtype == self.dtype and (flags.c_contiguous or flags.f_contiguous)
         step = classes if ready else self._piece()
         for i in range(0, classes, step):
@@ -131,7 +125,7 @@ class _LinearCall(ClasswiseCall):
             yield slice(i, i + step), w if ready else np.ascontiguousarray(w, self.dtype)
 
     def _piece(self) -> int:
-        return max(1, PIECE // max(1, self.matrix.shape[1] * self.dtype.itemsize))
+        return max(1, int(PIECE // max(1, self.matrix.shape[1] * self.dtype.itemsize)))
 
     def _add_products(self, grads: dict[str, Array], at: Any, h: Array, g: Array, is_first: bool) -> None:
         """What a block of rows adds to the gradients, from its gradient by the logits."""
@@ -143,11 +137,8 @@ class _LinearCall(ClasswiseCall):
         if "weight" not in grads:
             return
         total = grads["weight"]
-        gemm = sgemm if self.single else dgemm
         if is_first:
             np.matmul(g.T, h, out=total)
-        elif gemm is not None and h.size and max(total.size, g.size) < 2**31:
-            gemm(1.0, h.T, g.T, beta=1.0, c=total.T, overwrite_c=1, trans_b=1)
         else:
             step = self._piece()
             buffer = np.empty((min(step, len(total)), total.shape[1]), self.dtype)
