@@ -41,7 +41,7 @@ OF_BITS = {
 }
 # What is looked for: a name, the file, the function, the beginning of the loop's body, and the bits that have it.
 LOOPS = [
-    ("pointwise", "pointwise/loop.h", "pointwise(", "const real ", (32, 64)),
+    ("pointwise", "pointwise/loop.h", "lanes(", "const real here", (32, 64)),
     ("cells across", "rowwise/loop.h", "across_reduce(", "z[k * TILE + l] =", (32, 64)),
     ("derivatives across", "rowwise/loop.h", "across_spread(", "const size_t i = k * TILE + l;", (32, 64)),
     ("cells along", "rowwise/loop.h", "along_reduce(", "x[l] = cell(", (32, 64)),
