@@ -103,6 +103,7 @@ def test_threads_share_long_rows_without_changing_a_bit(row_plain, dtype, shape)
             assert loss(target, pred, n_threads=n_threads) == loss(target, pred, n_threads=1)
 
 
+@pytest.mark.compiled  # without, it is computed in float64 and rounded once
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 @pytest.mark.parametrize("shape", [(40, 6), (40, 50), (3, PART + 1), (2, 5000)], ids=str)
 def test_half_precision_in_place(row_plain, name, shape):

@@ -120,8 +120,8 @@ def moments_of(losses: Array, weight: Array | None) -> tuple[Any, ...]:
         int((loss == np.inf).sum()),
         int((loss == -np.inf).sum()),
         int(overflow.sum()),
-        float(numbers.min()) if numbers.size else 0.0,
-        float(numbers.max()) if numbers.size else 0.0,
+        float(numbers.min()) + 0.0 if numbers.size else 0.0,  # -0.0 + 0.0 is 0.0
+        float(numbers.max()) + 0.0 if numbers.size else 0.0,
     )
 
 
