@@ -1,6 +1,6 @@
 """The bandwidth limit: how long it takes to move the bytes that a case cannot avoid.
 
-`python benchmarks/bandwidth.py` prints a table; peers.py measures the limits of its cases in the same rounds
+`python benchmarks/bandwidth.py` prints a table; racing.py measures the limits of its cases in the same rounds
 as the contenders.
 """
 

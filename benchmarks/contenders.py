@@ -1,44 +1,62 @@
-"""The contenders: lossfast and its peers, each as its own users would write it well.
+"""What the families of losses share: cases, contenders, and the processes that contenders live in.
 
-A group is what lives in one process.  `worker` serves a group over a pipe, so that libraries with thread
-pools of their own compute only when it is their turn.
+A group is what lives in one process.  `serve` answers for a group over a pipe (worker.py), so that libraries with
+thread pools of their own compute only when it is their turn.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import measure
 import numpy as np
+from bandwidth import Bytes
 
 THREADS = 2
 PROBED = 4096  # elements of a gradient that are compared
-QUANTILE, ALPHA, LOG2 = 0.9, 0.25, math.log(2)
 
 
-@dataclass(frozen=True)
+class Goal(NamedTuple):
+    """What a case should reach."""
+
+    fractions: tuple[float, float]  # of the limit, with AVX-512 and without
+    peer: float  # times the best peer
+    torch: float | None
+
+
 class Case:
-    """One row: a loss on n elements."""
+    """One row of a table; families add their fields."""
 
-    loss: str
-    n: int
-    grad: bool = True  # value and gradient, or the value alone
-    target: str = "float32"
-    pred: str = "float32"
-    check: bool = True
-    fresh: bool = False  # without out=
+    n: int  # elements of y_pred
+    grad: bool  # value and gradient, or the value alone
 
-    def __str__(self) -> str:
-        return f"{self.loss}, {'value + gradient' if self.grad else 'value'}, {measure.power(self.n)}"
+    def cells(self) -> list[str]:
+        """The first cells of its row."""
+        raise NotImplementedError
+
+    def moved(self) -> Bytes:
+        """What cannot be avoided, in bytes per element of y_pred."""
+        raise NotImplementedError
+
+    def reference(self) -> tuple[float, np.ndarray]:
+        """Mean loss, and gradient of the mean at the probed elements."""
+        raise NotImplementedError
+
+    def probed(self) -> Any:
+        """Which elements of a gradient, laid out flat, are compared."""
+        return slice(None, None, max(1, self.n // PROBED))
+
+    def goal(self) -> Goal | None:
+        """What it should reach, if there is a goal."""
+        return None
 
 
 class Contender(NamedTuple):
@@ -55,58 +73,14 @@ class Contender(NamedTuple):
         return measure.sample(measure.timed_call(self.call), seconds)
 
 
-def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and predictions, the same in every process."""
-    rng = np.random.default_rng(20)
-    noise = rng.standard_normal(case.n, np.float32)
-    if case.loss in ("binary_crossentropy", "binary_focal_crossentropy", "hinge"):
-        labels = rng.integers(0, 2, case.n, np.uint8)
-        signs = case.loss == "hinge" and case.target == "float32"
-        target, pred = (labels * 2.0 - 1.0 if signs else labels), 2 * noise
-    elif case.loss == "poisson":
-        target, pred = rng.poisson(1.5, case.n), noise / 2
-    else:
-        target = rng.standard_normal(case.n, np.float32)
-        target = np.abs(3 * target) if case.target != "float32" else target
-        pred = target + noise * np.float32(1.2)
-    return target.astype(case.target), pred.astype(case.pred)
+# ------------------------------------------------------------------------------- how libraries are called best
 
 
-# --------------------------------------------------------------------------------------------------- lossfast
-
-LOSSFAST: dict[str, dict[str, Any]] = {
-    "mse": {},
-    "mae": {},
-    "huber": {"delta": 1.0},
-    "hinge": {},
-    "quantile": {"quantile": QUANTILE},
-    "poisson": {"log_input": True},
-    "binary_crossentropy": {"from_logits": True},
-    "binary_focal_crossentropy": {"from_logits": True, "gamma": 2.0, "alpha": ALPHA},
-    "log_cosh": {},
-}
-
-
-def lossfast(case: Case, isas: list[str]) -> Iterator[Contender]:
-    """lossfast on each instruction set."""
+def on_lossfast(call: Callable[[], tuple[Any, Any]], isas: Sequence[str]) -> Iterator[Contender]:
+    """A call on each instruction set."""
     import lossfast as lf
 
-    target, pred = data(case)
-    loss = lf.get(case.loss, **LOSSFAST[case.loss])
-    gradient = None if case.fresh else np.zeros_like(pred)
-    more = {} if case.check else {"check": False}
     lf.set_num_threads(THREADS)
-
-    def value_and_grad() -> tuple[Any, Any]:
-        return loss.value_and_grad(target, pred, out=(None, gradient), **more)
-
-    def value_and_fresh_grad() -> tuple[Any, Any]:
-        return loss.value_and_grad(target, pred, **more)
-
-    def value() -> tuple[Any, Any]:
-        return loss(target, pred, **more), None
-
-    call = value if not case.grad else value_and_fresh_grad if case.fresh else value_and_grad
     for isa in isas:
         try:
             lf.set_isa(isa)
@@ -115,296 +89,12 @@ def lossfast(case: Case, isas: list[str]) -> Iterator[Contender]:
         yield Contender(f"lossfast {isa}", call, before=lambda isa=isa: lf.set_isa(isa))
 
 
-def reference(case: Case) -> tuple[float, np.ndarray]:
-    """Mean loss, and gradient of the mean at the probed elements: the NumPy specification in float64."""
-    import lossfast as lf
-
-    loss = lf.get(case.loss, **LOSSFAST[case.loss])
-    declaration, params = loss.declaration, loss.get_params()
-    target, pred = (x.astype(np.float64) for x in data(case))
-    total = sum(
-        float(declaration.spec(target[i : i + 10**6], pred[i : i + 10**6], **params).value.sum())
-        for i in range(0, case.n, 10**6)
-    )
-    at = probed(case.n)
-    return total / case.n, declaration.spec(target[at], pred[at], **params).grad / case.n
-
-
-def probed(n: int) -> slice:
-    """Which elements of a gradient are compared."""
-    return slice(None, None, max(1, n // PROBED))
-
-
-# ------------------------------------------------------------------------------------------------------ NumPy
-
-
-def numpy(case: Case) -> Iterator[Contender]:
-    """Plain NumPy, for the cost of small calls."""
-    target, pred = data(case)
-    gradient = np.empty_like(pred)
-    n = case.n
-
-    def mse() -> tuple[Any, Any]:
-        r = pred - target
-        np.multiply(r, 2 / n, out=gradient)
-        return np.dot(r, r) / n, gradient
-
-    def binary_crossentropy() -> tuple[Any, Any]:
-        value = np.mean(np.logaddexp(0, pred) - pred * target)
-        np.subtract(1 / (1 + np.exp(-pred)), target, out=gradient)
-        np.divide(gradient, n, out=gradient)
-        return value, gradient
-
-    call = {"mse": mse, "binary_crossentropy": binary_crossentropy}.get(case.loss)
-    if call and case.grad and n <= 1000:
-        yield Contender("numpy", call)
-
-
-# ---------------------------------------------------------------------------------------------------- numexpr
-
-_X, _PT = "((t + t - 1) * p)", "(1 / (1 + exp(-((t + t - 1) * p))))"
-_CE = f"(where({_X} < 0, -{_X}, 0) + log1p(exp(-abs({_X}))))"
-_BALANCE = "(a * t + (1 - a) * (1 - t))"
-
-NUMEXPR = {  # the loss; the gradient of its mean, with s = 1 / n
-    "mse": ("(p - t) * (p - t)", "(p - t) * (s + s)"),
-    "mae": ("abs(p - t)", "where(p > t, s, where(p < t, -s, 0))"),
-    "huber": (
-        "where(abs(p - t) <= 1, half * (p - t) * (p - t), abs(p - t) - half)",
-        "s * where(p - t > 1, 1, where(p - t < -1, -1, p - t))",
-    ),
-    "hinge": ("where(t * p < 1, 1 - t * p, 0)", "where(t * p < 1, -t * s, 0)"),
-    "quantile": (
-        "where(t >= p, q * (t - p), (1 - q) * (p - t))",
-        "where(t > p, -q * s, where(t < p, (1 - q) * s, 0))",
-    ),
-    "poisson": ("exp(p) - t * p", "(exp(p) - t) * s"),
-    "binary_crossentropy": (
-        "where(p > 0, p, 0) - p * t + log1p(exp(-abs(p)))",
-        "(1 / (1 + exp(-p)) - t) * s",
-    ),
-    "binary_focal_crossentropy": (
-        f"{_BALANCE} * (1 - {_PT}) * (1 - {_PT}) * {_CE}",
-        f"(1 - t - t) * s * {_BALANCE} * (1 - {_PT}) * (1 - {_PT}) * (2 * {_PT} * {_CE} + 1 - {_PT})",
-    ),
-    "log_cosh": ("abs(p - t) + log1p(exp(-2 * abs(p - t))) - ln2", "tanh(p - t) * s"),
-}
-
-
-def numexpr(case: Case) -> Iterator[Contender]:
-    """Two expressions; the mean by numexpr's own sum or by NumPy's."""
-    import numexpr as ne
-
-    ne.set_num_threads(THREADS)
-    t, p = data(case)
-    gradient, losses, n = np.empty_like(p), np.empty_like(p), case.n
-    constants = {"s": 1 / n, "half": 0.5, "q": QUANTILE, "a": ALPHA, "ln2": LOG2}
-    operands = {"t": t, "p": p, **{k: np.float32(v) for k, v in constants.items()}}
-    loss, slope = NUMEXPR[case.loss]
-
-    def grad() -> Any:
-        return ne.evaluate(slope, operands, out=gradient, casting="same_kind") if case.grad else None
-
-    def summed() -> tuple[Any, Any]:
-        return ne.evaluate(f"sum({loss})", operands) / n, grad()
-
-    def averaged() -> tuple[Any, Any]:
-        return ne.evaluate(loss, operands, out=losses, casting="same_kind").mean(), grad()
-
-    yield Contender("numexpr (sum)", summed)
-    yield Contender("numexpr (array, NumPy's mean)", averaged)
-
-
-# ------------------------------------------------------------------------------------------------------ numba
-
-
-def _numba_elements() -> dict[str, Callable[..., Any]]:
-    """Loss and slope of one element, in float32 throughout."""
-    exp, log1p, tanh = math.exp, math.log1p, math.tanh
-    zero, half, one, two = (np.float32(x) for x in (0, 0.5, 1, 2))
-    q, alpha, log2 = np.float32(QUANTILE), np.float32(ALPHA), np.float32(LOG2)
-
-    def mse(t, p):
-        r = p - t
-        return r * r, two * r
-
-    def mae(t, p):
-        r = p - t
-        return abs(r), one if r > zero else -one if r < zero else zero
-
-    def huber(t, p):
-        r = p - t
-        c = min(max(r, -one), one)
-        return c * (r - half * c), c
-
-    def hinge(t, p):
-        m = one - t * p
-        return (m, -t) if m > zero else (zero, zero)
-
-    def quantile(t, p):
-        d = t - p
-        if d > zero:
-            return q * d, -q
-        return (q - one) * d, one - q if d < zero else zero
-
-    def poisson(t, p):
-        rate = exp(p)
-        return rate - t * p, rate - t
-
-    def binary_crossentropy(t, p):
-        e = exp(-abs(p))
-        r = one / (one + e)
-        return max(p, zero) - p * t + log1p(e), (r if p >= zero else e * r) - t
-
-    def binary_focal_crossentropy(t, p):
-        sign = two * t - one
-        x = sign * p
-        e = exp(-abs(x))
-        r = one / (one + e)
-        hit, miss = (r, e * r) if x >= zero else (e * r, r)
-        ce = max(-x, zero) + log1p(e)
-        w = (alpha * t + (one - alpha) * (one - t)) * miss * miss
-        return w * ce, -sign * w * (two * hit * ce + miss)
-
-    def log_cosh(t, p):
-        r = p - t
-        return abs(r) + log1p(exp(-two * abs(r))) - log2, tanh(r)
-
-    return {f.__name__: f for f in (mse, mae, huber, hinge, quantile, poisson, binary_crossentropy,
-                                    binary_focal_crossentropy, log_cosh)}  # fmt: skip
-
-
-_numba_compiled: dict[tuple[str, bool, bool], Any] = {}
-
-
-def _numba_loop(loss: str, grad: bool, parallel: bool) -> Any:
-    """One fused loop, with a float64 sum."""
-    import numba as nb
-
-    key = loss, grad, parallel
-    if key in _numba_compiled:
-        return _numba_compiled[key]
-    element = nb.njit(_numba_elements()[loss])
-    indices = nb.prange if parallel else range
-
-    if grad:
-
-        def loop(target, pred, gradient, scale):
-            total = 0.0
-            for i in indices(pred.size):
-                value, slope = element(target[i], pred[i])
-                gradient[i] = slope * scale
-                total += value
-            return total / pred.size
-    else:
-
-        def loop(target, pred):
-            total = 0.0
-            for i in indices(pred.size):
-                total += element(target[i], pred[i])[0]
-            return total / pred.size
-
-    return _numba_compiled.setdefault(key, nb.njit(loop, parallel=parallel))
-
-
-def numba(case: Case) -> Iterator[Contender]:
-    """A fused prange loop (a serial one for small arrays), fastmath off."""
-    import numba as nb
-
-    nb.set_num_threads(THREADS)
-    target, pred = data(case)
-    gradient, scale = np.empty_like(pred), np.float32(1 / case.n)
-    parallel = case.n > 1000
-    loop = _numba_loop(case.loss, case.grad, parallel)
-
-    def value_and_grad() -> tuple[Any, Any]:
-        return loop(target, pred, gradient, scale), gradient
-
-    def value() -> tuple[Any, Any]:
-        return loop(target, pred), None
-
-    yield Contender("numba" if parallel else "numba (serial)", value_and_grad if case.grad else value)
-
-
-# ----------------------------------------------------------------------------------------------- scikit-learn
-
-
-def sklearn(case: Case) -> Iterator[Contender]:
-    """The private module of its linear models and trees: arrays of losses and gradients, then their sum."""
-    from sklearn._loss import loss as private
-
-    made = {
-        "mse": (private.HalfSquaredError, {}, 2.0),
-        "mae": (private.AbsoluteError, {}, 1.0),
-        "huber": (private.HuberLoss, {"delta": 1.0}, 1.0),
-        "quantile": (private.PinballLoss, {"quantile": QUANTILE}, 1.0),
-        "poisson": (private.HalfPoissonLoss, {}, 1.0),
-        "binary_crossentropy": (private.HalfBinomialLoss, {}, 1.0),
-    }
-    if case.loss not in made:
-        return
-    kind, params, factor = made[case.loss]
-    loss = kind(**params)
-    target, pred = data(case)
-    losses, gradient, n = np.empty_like(pred), np.empty_like(pred), case.n
-
-    threads = THREADS if n > 1000 else 1
-
-    def value_and_grad() -> tuple[Any, Any]:
-        loss.loss_gradient(target, pred, loss_out=losses, gradient_out=gradient, n_threads=threads)
-        np.divide(gradient, n, out=gradient)
-        return losses.sum() / n, gradient
-
-    def value() -> tuple[Any, Any]:
-        return loss.loss(target, pred, loss_out=losses, n_threads=threads).sum() / n, None
-
-    yield Contender("sklearn._loss", value_and_grad if case.grad else value, factor)
-
-
-# ------------------------------------------------------------------------------------------------------ torch
-
-
-def _torch_losses() -> dict[str, Callable[..., Any]]:
-    import torch
-    import torch.nn.functional as F
-
-    def hinge(p, t):
-        return torch.relu(1 - t * p).mean()
-
-    def quantile(p, t):
-        d = t - p
-        return torch.maximum(QUANTILE * d, (QUANTILE - 1) * d).mean()
-
-    def focal(p, t):  # as torchvision.ops.sigmoid_focal_loss
-        s = torch.sigmoid(p)
-        ce = F.binary_cross_entropy_with_logits(p, t, reduction="none")
-        hit = s * t + (1 - s) * (1 - t)
-        return ((ALPHA * t + (1 - ALPHA) * (1 - t)) * ce * (1 - hit) ** 2).mean()
-
-    def log_cosh(p, t):
-        r = p - t
-        return (r + F.softplus(-2 * r) - LOG2).mean()
-
-    return {
-        "mse": F.mse_loss,
-        "mae": F.l1_loss,
-        "huber": F.huber_loss,
-        "hinge": hinge,
-        "quantile": quantile,
-        "poisson": F.poisson_nll_loss,  # its default is log_input=True
-        "binary_crossentropy": F.binary_cross_entropy_with_logits,
-        "binary_focal_crossentropy": focal,
-        "log_cosh": log_cosh,
-    }
-
-
-def torch(case: Case, compiled: bool = True) -> Iterator[Contender]:
-    """Eager with autograd; torch.compile of torch.func.grad_and_value, its fastest form."""
+def on_torch(loss: Callable[..., Any], operands: Sequence[np.ndarray], grad: bool = True) -> Iterator[Contender]:
+    """loss(pred, target): eager with autograd; torch.compile of torch.func.grad_and_value, its fastest form."""
     import torch
 
     torch.set_num_threads(THREADS)
-    target, pred = (torch.from_numpy(x) for x in data(case))
-    loss = _torch_losses()[case.loss]
+    target, pred = map(torch.from_numpy, operands)
     leaf = pred.clone().requires_grad_()
 
     def eager() -> tuple[Any, Any]:
@@ -415,11 +105,9 @@ def torch(case: Case, compiled: bool = True) -> Iterator[Contender]:
         with torch.no_grad():
             return loss(pred, target), None
 
-    yield Contender("torch eager", eager if case.grad else eager_value)
-    if not compiled:
-        return
+    yield Contender("torch eager", eager if grad else eager_value)
     torch._dynamo.reset()
-    graph = torch.compile(torch.func.grad_and_value(loss) if case.grad else loss, dynamic=False)
+    graph = torch.compile(torch.func.grad_and_value(loss) if grad else loss, dynamic=False)
 
     def fused() -> tuple[Any, Any]:
         gradient, value = graph(pred, target)
@@ -429,56 +117,15 @@ def torch(case: Case, compiled: bool = True) -> Iterator[Contender]:
         with torch.no_grad():
             return graph(pred, target), None
 
-    yield Contender("torch.compile", fused if case.grad else fused_value)
+    yield Contender("torch.compile", fused if grad else fused_value)
 
 
-# -------------------------------------------------------------------------------------------------------- jax
-
-
-def _jax_losses() -> dict[str, Callable[..., Any]]:
-    import jax
-    import jax.numpy as jnp
-
-    def huber(p, t):  # as optax.huber_loss
-        a = jnp.abs(p - t)
-        c = jnp.minimum(a, 1.0)
-        return jnp.mean(0.5 * c**2 + (a - c))
-
-    def quantile(p, t):
-        d = t - p
-        return jnp.mean(jnp.maximum(QUANTILE * d, (QUANTILE - 1) * d))
-
-    def bce(p, t):
-        return jnp.maximum(p, 0) - p * t + jnp.log1p(jnp.exp(-jnp.abs(p)))
-
-    def focal(p, t):
-        s = jax.nn.sigmoid(p)
-        hit = s * t + (1 - s) * (1 - t)
-        return jnp.mean((ALPHA * t + (1 - ALPHA) * (1 - t)) * (1 - hit) ** 2 * bce(p, t))
-
-    def log_cosh(p, t):  # as optax.log_cosh
-        return jnp.mean(jnp.logaddexp(p - t, t - p) - LOG2)
-
-    return {
-        "mse": lambda p, t: jnp.mean((p - t) ** 2),
-        "mae": lambda p, t: jnp.mean(jnp.abs(p - t)),
-        "huber": huber,
-        "hinge": lambda p, t: jnp.mean(jnp.maximum(0, 1 - t * p)),
-        "quantile": quantile,
-        "poisson": lambda p, t: jnp.mean(jnp.exp(p) - t * p),
-        "binary_crossentropy": lambda p, t: jnp.mean(bce(p, t)),
-        "binary_focal_crossentropy": focal,
-        "log_cosh": log_cosh,
-    }
-
-
-def jax(case: Case) -> Iterator[Contender]:
-    """jax.jit of value_and_grad, arrays on its device."""
+def on_jax(loss: Callable[..., Any], operands: Sequence[np.ndarray], grad: bool = True) -> Iterator[Contender]:
+    """loss(pred, target): jax.jit of value_and_grad, arrays on its device."""
     import jax
 
-    target, pred = (jax.device_put(x) for x in data(case))
-    loss = _jax_losses()[case.loss]
-    graph = jax.jit(jax.value_and_grad(loss) if case.grad else loss)
+    target, pred = map(jax.device_put, operands)
+    graph = jax.jit(jax.value_and_grad(loss) if grad else loss)
 
     def value_and_grad() -> tuple[Any, Any]:
         return jax.block_until_ready(graph(pred, target))
@@ -486,7 +133,7 @@ def jax(case: Case) -> Iterator[Contender]:
     def value() -> tuple[Any, Any]:
         return graph(pred, target).block_until_ready(), None
 
-    yield Contender("jax.jit", value_and_grad if case.grad else value)
+    yield Contender("jax.jit", value_and_grad if grad else value)
 
 
 # ----------------------------------------------------------------------------------------------------- groups
@@ -495,7 +142,7 @@ def jax(case: Case) -> Iterator[Contender]:
 class Group:
     """Contenders of this process."""
 
-    def __init__(self, **makers: Callable[[Case], Iterator[Contender]]) -> None:
+    def __init__(self, **makers: Callable[[Any], Iterator[Contender]]) -> None:
         self.makers = makers
         self.made: dict[str, Contender] = {}
 
@@ -507,9 +154,10 @@ class Group:
                 for c in maker(case):
                     c.before()
                     value, gradient = c.call()
-                    probe = None if gradient is None else np.asarray(gradient)[probed(case.n)].astype(float)
-                    scaled = None if probe is None else (probe * c.factor).tolist()
-                    results[c.name] = [float(value) * c.factor, scaled]
+                    probe = None
+                    if gradient is not None:
+                        probe = (np.asarray(gradient).reshape(-1)[case.probed()] * float(c.factor)).tolist()
+                    results[c.name] = [float(value) * c.factor, probe]
                     self.made[c.name] = c
             except ImportError as error:
                 missing.append(f"{name}: {error}")
@@ -529,10 +177,12 @@ class Group:
 class Worker:
     """A group in another process, which computes only while it is asked."""
 
-    def __init__(self, group: str) -> None:
+    script: ClassVar[Path] = Path(__file__).with_name("worker.py")
+
+    def __init__(self, family: str, group: str) -> None:
         self.group = group
         self.process: Any = subprocess.Popen(
-            [sys.executable, __file__, group], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(self.script), family, group], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def _ask(self, **request: Any) -> Any:
@@ -543,7 +193,7 @@ class Worker:
             raise EOFError
         return json.loads(answer)
 
-    def prepare(self, case: Case) -> tuple[dict[str, Any], list[str]]:
+    def prepare(self, case: Any) -> tuple[dict[str, Any], list[str]]:
         """As `Group.prepare`."""
         try:
             results, missing = self._ask(case=asdict(case))
@@ -565,25 +215,15 @@ class Worker:
         self.process.wait()
 
 
-def worker(group: Group) -> None:
-    """Answer requests, a line of JSON each; what libraries print goes to stderr."""
+def serve(group: Group, made: Callable[..., Case]) -> None:
+    """Answer requests, a line of JSON each, of a family's cases; what libraries print goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
         if "case" in request:
-            answer: Any = group.prepare(Case(**request["case"]))
+            answer: Any = group.prepare(made(**request["case"]))
         else:
             answer = group.run(request["run"], request["seconds"])
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-
-
-def main() -> None:
-    """Serve the group of this name."""
-    groups = {"torch": torch, "eager torch": functools.partial(torch, compiled=False), "jax": jax}
-    worker(Group(**{sys.argv[1]: groups[sys.argv[1]]}))
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -159,6 +160,39 @@ def power(n: int) -> str:
 def low_and_median(samples: Sequence[float]) -> tuple[float, float]:
     """The smallest and the middle one."""
     return min(samples), statistics.median(samples)
+
+
+PEAK = """
+import json, sys
+import numpy as np
+{}
+def status(key):
+    for line in open("/proc/self/status"):
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+
+kept = call(n // 100)
+del kept
+with open("/proc/self/clear_refs", "w") as f:
+    f.write("5")
+before = status("VmRSS")
+kept = call(n)
+print(json.dumps(status("VmHWM") - before))
+"""
+
+
+def memory_table(setup: str, ways: Iterable[str], sizes: Iterable[int]) -> str:
+    """Peak resident memory of a call beyond what was there before, each way in a fresh process.
+
+    `setup` finds the way and the sizes in sys.argv, and defines `n` and a `call` on the first k of n entries.
+    """
+    rows = []
+    for way in ways:
+        say(f"memory: {way} ...")
+        command = [sys.executable, "-c", PEAK.format(setup), way, *map(str, sizes)]
+        made = subprocess.run(command, capture_output=True, text=True)
+        rows.append([way, f"{json.loads(made.stdout) / 2**20:.1f} MiB" if made.returncode == 0 else "not available"])
+    return table(["", "peak beyond the state before"], rows)
 
 
 def publish(text: str, file: str | None, name: str) -> None:

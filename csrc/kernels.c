@@ -22,24 +22,25 @@ POINTWISE(KERNEL)
 static const lf_pointwise pointwise_rows[] = {POINTWISE(ROW)};
 
 #if LF_BITS == 64
-#define FINISH_ROWS(formula, nparam, targets)                                                                          \
-    do {                                                                                                               \
-        if (o->derives)                                                                                                \
-            finish_rows(formula, nparam, targets, 1, n, o, g);                                                         \
-        else                                                                                                           \
-            finish_rows(formula, nparam, targets, 0, n, o, g);                                                         \
-    } while (0)
+/* What is called most is finished without what is not wanted. */
 #define FINISH(name, formula, nparam, allows)                                                                          \
     static void finish_##name(size_t n, const row_options *o, row_group *g)                                            \
     {                                                                                                                  \
+        const int often = ((allows)&ROW_LOGARITHM) && !((allows)&ROW_ENTROPY);                                         \
         if ((allows)&ROW_ENTROPY)                                                                                      \
-            FINISH_ROWS(formula, nparam, DIVERGENCE);                                                                  \
+            finish_rows(formula, nparam, DIVERGENCE, 1, 1, n, o, g);                                                   \
+        else if (often && o->targets == LABEL && !o->wants_grad && !o->wants_hess)                                     \
+            finish_rows(formula, nparam, LABEL, 0, 0, n, o, g);                                                        \
+        else if (often && o->targets == LABEL && !o->wants_hess)                                                       \
+            finish_rows(formula, nparam, LABEL, 1, 0, n, o, g);                                                        \
         else if (((allows)&ROW_LINEAR) && o->targets == LABEL)                                                         \
-            FINISH_ROWS(formula, nparam, LABEL);                                                                       \
-        else if (((allows)&ROW_LOGARITHM) && o->targets == SMOOTHED)                                                   \
-            FINISH_ROWS(formula, nparam, SMOOTHED);                                                                    \
-        else if ((allows)&ROW_LOGARITHM)                                                                               \
-            FINISH_ROWS(formula, nparam, SOFT);                                                                        \
+            finish_rows(formula, nparam, LABEL, 1, 1, n, o, g);                                                        \
+        else if (often && o->targets == SMOOTHED && !o->wants_hess)                                                    \
+            finish_rows(formula, nparam, SMOOTHED, 1, 0, n, o, g);                                                     \
+        else if (often && o->targets == SMOOTHED)                                                                      \
+            finish_rows(formula, nparam, SMOOTHED, 1, 1, n, o, g);                                                     \
+        else if (often)                                                                                                \
+            finish_rows(formula, nparam, SOFT, 1, 1, n, o, g);                                                         \
         else                                                                                                           \
             finish_classes(n, o, g);                                                                                   \
     }

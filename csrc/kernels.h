@@ -31,9 +31,8 @@ typedef struct {
  * Rows of logits z with the softmax p of z / temperature; c, of each class: its target times its class weight. */
 
 enum {
-    ACROSS = 32, /* up to so many classes, a vector holds a class of several rows; beyond, classes of one row */
-    TILE = 32,   /* rows that go across the lanes together: class k of row l stands at k * TILE + l */
-    ROWS = 64    /* rows of a group */
+    TILE = 32, /* rows that go across the lanes together: class k of row l stands at k * TILE + l */
+    ROWS = 64  /* rows of a group */
 };
 
 /* What a class loss allows. */
@@ -48,7 +47,7 @@ enum {
 /* What the c of a row are. */
 typedef enum {
     LABEL,      /* those of one class */
-    SMOOTHED,   /* and rest times the class weight in every class */
+    SMOOTHED,   /* and rest in every class; where classes have weights, SOFT to the kernels, with targets of 0 */
     SOFT,       /* class weight times (keep * target + rest) */
     DIVERGENCE, /* target, with the sum of t log t */
     CLASSES     /* what is asked of them is asked class by class */
@@ -69,8 +68,9 @@ typedef struct {
 typedef struct {
     row_targets targets;
     double keep, rest; /* targets are keep * target + rest: label smoothing */
+    double factor;     /* of labels: mass, dot and the c of other classes are to be times it */
     double z_loss, scale;
-    int derives; /* derivatives are wanted */
+    int wants_grad, wants_hess;
     const double *param;
 } row_options;
 

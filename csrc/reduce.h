@@ -5,6 +5,7 @@ enum { LANES = 32 };
 
 __attribute__((noinline)) static double lane_sum(double *lane)
 {
+    UNROLL
     for (int half = LANES / 2; half; half /= 2)
         for (int l = 0; l < half; l++) lane[l] += lane[l + half];
     return lane[0];

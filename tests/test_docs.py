@@ -12,7 +12,7 @@ from lossfast import _docs
 from lossfast._loss import REGISTRY
 
 lf.names()
-MODULES = ("lossfast", "lossfast.catalogue", "lossfast.accumulator", "lossfast.runtime")
+MODULES = ("lossfast", "lossfast.catalogue", "lossfast.accumulator", "lossfast.linear", "lossfast.runtime")
 
 
 def examples(name, text):

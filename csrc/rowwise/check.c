@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Through int64 for integers, through double for floats: a double that is an integer in range is one exactly. */
-void lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, size_t n, int64_t *out)
+int lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, size_t n, int64_t *out)
 {
     const int64_t classes = (int64_t)call->classes;
     const lf_dtype dtype = labels->dtype;
@@ -36,11 +36,17 @@ void lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, si
             out[i] = (double)label == x[i] ? label : INT64_MAX;
         }
     }
-    const int64_t ignore = call->has_ignore ? call->ignore : NO_CLASS;
+    const int may_ignore = call->has_ignore && call->ignore >= 0 && call->ignore < classes;
+    uint64_t outside = 0; /* its sign bit: of a label, or of the last class minus a label */
+    for (size_t i = 0; i < n; i++) outside |= (uint64_t)out[i] | ((uint64_t)(classes - 1) - (uint64_t)out[i]);
+    if (!(outside >> 63) && !may_ignore) return 1;
+    int all = 1;
     for (size_t i = 0; i < n; i++) {
-        const int64_t label = out[i], outside = label < 0 || label >= classes ? NO_CLASS : label;
-        out[i] = call->has_ignore && label == ignore ? IGNORED : outside;
+        const int64_t label = out[i];
+        out[i] = call->has_ignore && label == call->ignore ? IGNORED : label < 0 || label >= classes ? NO_CLASS : label;
+        all &= out[i] >= 0;
     }
+    return all;
 }
 
 typedef struct {
@@ -101,13 +107,9 @@ static void survey_rows(void *context, size_t first_block, size_t last_block)
         const size_t first = b * BLOCK, n = call->rows - first < BLOCK ? call->rows - first : BLOCK;
         size_t bad = n, at;
         lf_status status = LF_OK;
-        if (call->labels) {
-            int none = 0;
-            lf_labels(&s->target, call, first, n, label);
-            for (size_t i = 0; i < n; i++) none |= label[i] == NO_CLASS;
-            for (size_t i = 0; none && bad == n; i++)
-                if (label[i] == NO_CLASS) bad = i, status = LF_BAD_TARGET;
-        }
+        const int all = !call->labels || lf_labels(&s->target, call, first, n, label);
+        for (size_t i = 0; !all && i < n && bad == n; i++)
+            if (label[i] == NO_CLASS) bad = i, status = LF_BAD_TARGET;
         const double *w = k->ones;
         if (call->weight.data) {
             w = lf_read(&s->weight, LF_F64, first, n, &weight);
@@ -121,7 +123,7 @@ static void survey_rows(void *context, size_t first_block, size_t last_block)
             report(s, status, first + bad);
             return;
         }
-        if (!call->labels)
+        if (all)
             kept += n;
         else
             for (size_t i = 0; i < n; i++) kept += label[i] != IGNORED;

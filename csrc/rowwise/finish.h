@@ -14,11 +14,12 @@ enum { TOGETHER = 16 };
     for (size_t l##0 = 0; l##0 < (n); l##0 += TOGETHER)                                                                \
         for (size_t l = l##0; l < l##0 + TOGETHER; l++)
 
-inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int derives, size_t n,
+/* wants_hess: 0 leaves out what only second derivatives need. */
+inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int wants_grad, int wants_hess, size_t n,
                          const row_options *o, row_group *restrict g)
 {
     const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
-    const real keep = o->keep, rest = targets == SMOOTHED ? o->rest : 0, zl = o->z_loss, scale = o->scale;
+    const real keep = o->keep, rest = o->rest, factor = o->factor, zl = o->z_loss, scale = o->scale;
     const ureal with_z = zl == 0 ? 0 : ~(ureal)0;
     EACH_ROW(l, n)
     {
@@ -37,18 +38,19 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
             value = j.value, slope = j.slope, curve = j.curve;
         } else
             value = g->mass[l] * log_s - g->dot[l], other = g->mass[l];
-        if (targets == SMOOTHED) value += rest * (g->mass[l] * log_s - g->dot[l]), other = rest * g->mass[l];
+        if (targets == SMOOTHED) value += factor * (g->mass[l] * log_s - g->dot[l]), other = factor * g->mass[l];
         if (targets == DIVERGENCE) value += g->entropy[l];
         value += zl * lse * lse;
         other += 2 * zl * lse;
         const real total = other - slope;
 
         g->value[l] = weight * value;
-        if (!derives) continue;
+        if (!wants_grad) continue;
         const real by_u = weight * scale * inverse, by_uu = by_u * inverse, to_p = 1 / sum;
         g->by_exp[l] = by_u * total * to_p;
-        g->by_c[l] = targets == SMOOTHED ? by_u * rest : by_u;
+        g->by_c[l] = targets == SMOOTHED ? by_u * factor : by_u;
         g->grad_at[l] = by_u * (slope * q + other * p - (targets == SMOOTHED ? rest * g->weight_at[l] : 0));
+        if (!wants_hess) continue;
         g->to_p[l] = to_p;
         g->linear[l] = by_uu * total;
         g->square[l] = by_uu * (curve + 2 * zl - total);

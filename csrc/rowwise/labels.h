@@ -6,7 +6,8 @@
 
 enum { IGNORED = -1, NO_CLASS = -2 };
 
-/* The labels of n <= BLOCK rows from `first` on: classes below call->classes, IGNORED or NO_CLASS. */
-void lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, size_t n, int64_t *out);
+/* The labels of n <= BLOCK rows from `first` on: classes below call->classes, IGNORED or NO_CLASS.  Returns whether all
+ * are classes. */
+int lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, size_t n, int64_t *out);
 
 #endif

@@ -46,22 +46,19 @@ inline_ exp_pair exp_pair_cell(real x)
     return (exp_pair){zero ? 0 : e.exp, zero ? -1 : e.expm1};
 }
 
-/* Adds what a class has, and returns its exponential. */
-inline_ real cell(row_targets targets, real z, real top, real inverse, real t, real v, real keep, real rest,
+/* Adds what a class has, if it has not been counted before, and returns its exponential. */
+inline_ real cell(row_targets targets, real z, real top, real inverse, real t, real v, real keep, real rest, int counts,
                   double *sum, double *mass, double *dot, double *entropy)
 {
     const real d = (z - top) * inverse, e = exp_cell(d);
-    *sum += (double)e;
-    if (targets == SMOOTHED) {
-        *mass += (double)v;
-        *dot += v == 0 ? 0 : (double)v * (double)d;
-    }
-    if (targets == SOFT || targets == DIVERGENCE) {
-        const real c = targets == SOFT ? v * r_fma(t, keep, rest) : t;
+    *sum += (double)(counts ? e : 0);
+    if (targets == SMOOTHED) *dot += (double)(counts ? d : 0); /* c = 1 */
+    if (targets >= SOFT) {
+        const real all = targets == SOFT ? v * r_fma(t, keep, rest) : t, c = counts ? all : 0;
         *mass += (double)c;
-        *dot += c == 0 ? 0 : (double)c * (double)d;
+        *dot += (double)c * (double)(c == 0 ? 0 : d);
     }
-    if (targets == DIVERGENCE) *entropy += t == 0 ? 0 : (double)(t * r_log(t));
+    if (targets == DIVERGENCE) *entropy += (double)(counts && t > 0 ? t * r_log(t) : 0);
     return e;
 }
 
@@ -70,7 +67,7 @@ inline_ void spread(row_targets targets, int wants_grad, int wants_hess, real *g
                     real to_p, real linear, real square, real t, real v, real keep, real rest)
 {
     const real e = wants_grad ? *grad : *hess, p = to_p * e;
-    const real c = targets == SMOOTHED ? v : targets == SOFT ? v * r_fma(t, keep, rest) : t;
+    const real c = targets == SMOOTHED ? 1 : targets == SOFT ? v * r_fma(t, keep, rest) : t;
     if (wants_grad) *grad = targets ? by_exp * e - by_c * c : by_exp * e;
     if (wants_hess) *hess = p * r_fma(square, p, linear);
 }
@@ -102,9 +99,10 @@ inline_ void across_reduce(row_targets targets, const row_options *o, size_t cla
         for (size_t l = 0; l < TILE; l++)
             z[k * TILE + l] =
                 cell(targets, z[k * TILE + l], top[l], inverse[l], targets >= SOFT ? target[k * TILE + l] : 0,
-                     targets ? class_weight[k] : 0, keep, rest, &sum[l], &mass[l], &dot[l], &entropy[l]);
+                     targets >= SOFT ? class_weight[k] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l], &entropy[l]);
     memcpy(g->sum, sum, sizeof sum);
-    if (targets) memcpy(g->mass, mass, sizeof mass), memcpy(g->dot, dot, sizeof dot);
+    if (targets) memcpy(g->dot, dot, sizeof dot);
+    for (size_t l = 0; targets && l < TILE; l++) g->mass[l] = targets == SMOOTHED ? (double)classes : mass[l];
     if (targets == DIVERGENCE) memcpy(g->entropy, entropy, sizeof entropy);
 }
 
@@ -122,7 +120,7 @@ inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, 
         for (size_t l = 0; l < TILE; l++) {
             const size_t i = k * TILE + l;
             spread(targets, wants_grad, wants_hess, &grad[i], &hess[i], by_exp[l], by_c[l], to_p[l], linear[l],
-                   square[l], targets >= SOFT ? target[i] : 0, targets ? class_weight[k] : 0, keep, rest);
+                   square[l], targets >= SOFT ? target[i] : 0, targets >= SOFT ? class_weight[k] : 0, keep, rest);
         }
 }
 
@@ -133,15 +131,12 @@ inline_ void padded_copy(real *restrict to, const real *restrict from, size_t n,
     for (size_t l = 0; l < LANES; l++) to[l] = l < n ? from[l] : rest;
 }
 
-/* As lane_sum, of a copy: lanes whose address nobody has stay in registers. */
+/* Of a copy: lanes whose address nobody has stay in registers. */
 inline_ double tree_sum(const double *lane)
 {
     double sum[LANES];
     memcpy(sum, lane, sizeof sum);
-    UNROLL
-    for (size_t half = LANES / 2; half; half /= 2)
-        for (size_t l = 0; l < half; l++) sum[l] += sum[l + half];
-    return sum[0];
+    return lane_sum(sum);
 }
 
 inline_ real row_top(size_t n, const real *restrict z)
@@ -158,10 +153,11 @@ inline_ real row_top(size_t n, const real *restrict z)
         if (k < n) /* once more some of those before */
             for (size_t l = 0; l < LANES; l++) top[l] = r_max(top[l], z[n - LANES + l]);
     }
-    UNROLL
-    for (size_t half = LANES / 2; half; half /= 2)
-        for (size_t l = 0; l < half; l++) top[l] = r_max(top[l], top[l + half]);
-    return top[0];
+    real a[LANES / 2], b[LANES / 4], c[LANES / 8];
+    for (size_t l = 0; l < LANES / 2; l++) a[l] = r_max(top[l], top[l + LANES / 2]);
+    for (size_t l = 0; l < LANES / 4; l++) b[l] = r_max(a[l], a[l + LANES / 4]);
+    for (size_t l = 0; l < LANES / 8; l++) c[l] = r_max(b[l], b[l + LANES / 8]);
+    return r_max(r_max(c[0], c[2]), r_max(c[1], c[3]));
 }
 
 inline_ void along_reduce(row_targets targets, int stores, const row_options *o, size_t rows, size_t n, size_t pitch,
@@ -179,28 +175,37 @@ inline_ void along_reduce(row_targets targets, int stores, const row_options *o,
             zr = copy;
         }
         double sum[LANES] = {0}, mass[LANES] = {0}, dot[LANES] = {0}, entropy[LANES] = {0};
-        size_t k = 0;
-        for (; k + LANES <= n; k += LANES) {
-            real x[LANES]; /* exp may stand where z stood */
+        /* The rest beyond whole groups is a group that overlaps the one before, or one filled up; read first, for exp
+         * may stand where z stood. */
+        const size_t whole = n / LANES * LANES, end = n < LANES ? 0 : n - LANES;
+        const size_t from = n < LANES ? 0 : LANES - (n - whole), to = n < LANES ? n : LANES;
+        real tail[LANES], t[LANES], v[LANES], x[LANES];
+        if (n < LANES) {
+            padded_copy(tail, zr, n, -R_INF);
+            if (targets >= SOFT) padded_copy(t, tr, n, 0);
+            if (targets >= SOFT) padded_copy(v, class_weight, n, 0);
+        } else if (whole < n) {
+            memcpy(tail, zr + end, sizeof tail);
+            if (targets >= SOFT) memcpy(t, tr + end, sizeof t);
+            if (targets >= SOFT) memcpy(v, class_weight + end, sizeof v);
+        }
+        for (size_t k = 0; k < whole; k += LANES) {
             for (size_t l = 0; l < LANES; l++)
                 x[l] = cell(targets, zr[k + l], top, inverse, targets >= SOFT ? tr[k + l] : 0,
-                            targets ? class_weight[k + l] : 0, keep, rest, &sum[l], &mass[l], &dot[l], &entropy[l]);
+                            targets >= SOFT ? class_weight[k + l] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l],
+                            &entropy[l]);
             if (stores) memcpy(er + k, x, sizeof x);
         }
-        if (k < n) {
-            const size_t left = n - k;
-            real tail[LANES], t[LANES], v[LANES], x[LANES];
-            padded_copy(tail, zr + k, left, -R_INF);
-            if (targets >= SOFT) padded_copy(t, tr + k, left, 0);
-            if (targets) padded_copy(v, class_weight + k, left, 0);
+        if (whole < n) {
             for (size_t l = 0; l < LANES; l++)
-                x[l] = cell(targets, tail[l], top, inverse, targets >= SOFT ? t[l] : 0, targets ? v[l] : 0, keep, rest,
-                            &sum[l], &mass[l], &dot[l], &entropy[l]);
-            if (stores) memcpy(er + k, x, left * sizeof(real));
+                x[l] = cell(targets, tail[l], top, inverse, targets >= SOFT ? t[l] : 0, targets >= SOFT ? v[l] : 0,
+                            keep, rest, l >= from && l < to, &sum[l], &mass[l], &dot[l], &entropy[l]);
+            if (stores && n < LANES) memcpy(er, x, n * sizeof(real));
+            if (stores && n >= LANES) memcpy(er + end, x, sizeof x);
         }
         g->top[r] = (double)raw;
         g->sum[r] = tree_sum(sum);
-        if (targets) g->mass[r] = tree_sum(mass), g->dot[r] = tree_sum(dot);
+        if (targets) g->mass[r] = targets == SMOOTHED ? (double)n : tree_sum(mass), g->dot[r] = tree_sum(dot);
         if (targets == DIVERGENCE) g->entropy[r] = tree_sum(entropy);
     }
 }
@@ -220,10 +225,10 @@ inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, c
         for (; k + LANES <= n; k += LANES)
             for (size_t l = k; l < k + LANES; l++)
                 spread(targets, wants_grad, wants_hess, &gr[l], &hr[l], by_exp, by_c, to_p, linear, square,
-                       targets >= SOFT ? tr[l] : 0, targets ? class_weight[l] : 0, keep, rest);
+                       targets >= SOFT ? tr[l] : 0, targets >= SOFT ? class_weight[l] : 0, keep, rest);
         for (; k < n; k++)
             spread(targets, wants_grad, wants_hess, &gr[k], &hr[k], by_exp, by_c, to_p, linear, square,
-                   targets >= SOFT ? tr[k] : 0, targets ? class_weight[k] : 0, keep, rest);
+                   targets >= SOFT ? tr[k] : 0, targets >= SOFT ? class_weight[k] : 0, keep, rest);
     }
 }
 

@@ -26,6 +26,7 @@ _HOME = {
     "set_num_threads": "runtime",
     "threads": "runtime",
     "backend": "runtime",
+    "linear_crossentropy": "linear",
     "value_and_grad": "catalogue",
     "get_include": "embedding",
     "get_library": "embedding",

@@ -9,6 +9,7 @@ from lossfast.catalogue import recommend as recommend
 from lossfast.catalogue import value_and_grad as value_and_grad
 from lossfast.embedding import get_include as get_include
 from lossfast.embedding import get_library as get_library
+from lossfast.linear import linear_crossentropy as linear_crossentropy
 from lossfast.runtime import backend as backend
 from lossfast.runtime import get_num_threads as get_num_threads
 from lossfast.runtime import isa as isa

@@ -66,9 +66,9 @@ def position(index: tuple[Any, ...]) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]" if index else ""
 
 
-def prediction(y_pred: Any) -> Array:
+def prediction(y_pred: Any, name: str = "y_pred") -> Array:
     """`y_pred` as an array of floats."""
-    pred = as_array("y_pred", y_pred)
+    pred = as_array(name, y_pred)
     return pred.astype(np.float64) if pred.dtype.kind in "biu" else pred
 
 

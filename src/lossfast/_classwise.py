@@ -24,7 +24,7 @@ CHUNK = 1 << 20  # labels become rows of 0 and 1 for so many probabilities at a 
 class ClasswiseCall(Call):
     """Operands with the class axis last, as views of the caller's arrays, and the kernel of rows."""
 
-    replaceable = ("y_pred",)
+    replaceable: tuple[str, ...] = ("y_pred",)
 
     def __init__(
         self, loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: bool, nthreads: int

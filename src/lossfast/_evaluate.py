@@ -6,6 +6,7 @@ What differs between the families is in their calls, `_pointwise.PointwiseCall` 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -203,10 +204,39 @@ def _evaluate(
     check: bool = True,
     hess: str = "exact",
 ) -> Any:
-    choice("reduction", reduction, REDUCTIONS)
-    choice("empty", empty, EMPTY)
     choice("hess", hess, ("exact", "boosting"))
     call = prepare(loss, y_true, y_pred, params, check, threads(n_threads))
+    value, results, weight, scale = reduced(
+        call,
+        bool(want & VALUE),
+        sample_weight,
+        reduction,
+        empty,
+        lambda given: _results(call, want, reduction, out, grad_dtype, given),
+        _slot(out, want, "value"),
+    )
+    if want & HESS and hess == "boosting":
+        _make_boosting(results["hess"], call, call.counted(weight), scale)
+    answer = [value] if want & VALUE else []
+    answer += [results[key] for key in ("grad", "hess") if key in results]
+    return answer[0] if len(answer) == 1 else tuple(answer)
+
+
+def reduced(
+    call: Call,
+    want_value: bool,
+    sample_weight: Any,
+    reduction: str,
+    empty: str,
+    results_for: Callable[[Array | None], dict[str, Array]],
+    given_value: Array | None,
+) -> tuple[Any, dict[str, Array], Array | None, float]:
+    """Runs a call; the value, the other results, the weights of the items and the factor of the derivatives.
+
+    `results_for` gets the caller's weights and makes the arrays to write, `given_value` is the caller's for the value.
+    """
+    choice("reduction", reduction, REDUCTIONS)
+    choice("empty", empty, EMPTY)
     if reduction in ("sample", "batchmean") and not call.items:
         raise ValueError(f"reduction={reduction!r} needs an array with a first axis, got a scalar")
 
@@ -222,9 +252,9 @@ def _evaluate(
         if empty == "raise" and nothing.any():
             raise ValueError(f"reduction={reduction!r} of nothing: no elements, or all weights are 0")
         scale = 1.0 / divisor if divisor else 0.0
-        results = _results(call, want, reduction, out, grad_dtype, given_weight)
-        entries = np.zeros(call.items[0]) if want & VALUE and reduction == "sample" else None
-        wants_sum = bool(want & VALUE) and reduction not in ("none", "sample")
+        results = results_for(given_weight)
+        entries = np.zeros(call.items[0]) if want_value and reduction == "sample" else None
+        wants_sum = want_value and reduction not in ("none", "sample")
         total_loss = call.run(weight, scale, results, wants_sum, entries)
     except DomainError as error:
         raise ValueError(call.explanation(error, sample_weight)) from None
@@ -233,25 +263,18 @@ def _evaluate(
     if nothing.ndim == 0 and nothing:
         for key in results.keys() - {"value"}:
             results[key][...] = blank
-    if want & HESS and hess == "boosting":
-        _make_boosting(results["hess"], call, call.counted(weight), scale)
-    answer: list[Any] = []
-    if want & VALUE:
-        if reduction == "none":
-            answer.append(results["value"])
-        elif reduction == "sample":
-            value: Array = np.where(nothing, blank, np.asarray(entries)).astype(
-                np.float32 if call.single else np.float64
-            )
-            given = _slot(out, want, "value")
-            if given is not None:
-                given[...] = value
-            answer.append(value if given is None else given)
-        else:
-            mean = total_loss / divisor if total_loss is not None and divisor not in (0, 1) else total_loss
-            answer.append(blank if nothing else mean)
-    answer += [results[key] for key in ("grad", "hess") if key in results]
-    return answer[0] if len(answer) == 1 else tuple(answer)
+    value: Any = None
+    if want_value and reduction == "none":
+        value = results["value"]
+    elif want_value and reduction == "sample":
+        value = np.where(nothing, blank, np.asarray(entries)).astype(np.float32 if call.single else np.float64)
+        if given_value is not None:
+            given_value[...] = value
+            value = given_value
+    elif want_value:
+        mean = total_loss / divisor if total_loss is not None and divisor not in (0, 1) else total_loss
+        value = blank if nothing else mean
+    return value, results, weight, scale
 
 
 def _divisor(reduction: str, total: float, count: int, call: Call) -> float:
@@ -313,15 +336,21 @@ def _results(
             continue
         given = _slot(out, want, key)
         if key == "value" and reduction != "none":
-            if given is not None and reduction == "sample":
-                _arrays.result_array("out (value)", given, call.items[:1], dtype, reads, ())
-            elif given is not None:
-                raise ValueError(f"out for the value must be None with reduction={reduction!r}: it is a Python float")
+            check_value(given, call, reduction, reads)
             continue
         results[key] = _arrays.result_array(f"out ({key})", given, shape, dtype, reads, call.replaceable)
     if out is not None:
         _arrays.distinct({f"out ({k})": a for k, a in results.items()})
     return results
+
+
+def check_value(given: Any, call: Call, reduction: str, reads: dict[str, Array]) -> None:
+    """What the caller gives for a value that is no array of the items."""
+    if given is not None and reduction != "sample":
+        raise ValueError(f"out for the value must be None with reduction={reduction!r}: it is a Python float")
+    if given is not None:
+        dtype = np.dtype(np.float32 if call.single else np.float64)
+        _arrays.result_array("out (value)", given, call.items[:1], dtype, reads, ())
 
 
 def _make_boosting(hess: Array, call: Call, weight: Array | None, scale: float) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,8 @@ def numbers(column: Any, path: str, start: int, name: str) -> Array:
     if t.is_decimal(kind):
         column = column.cast(pa.float64())
     elif not (t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind)):
-        raise BadData(f"holds {kind}, expected bool, integer or float", path, column=name)
+        hint = " (losses of classes alone take lists)" if t.is_list(kind) or t.is_fixed_size_list(kind) else ""
+        raise BadData(f"holds {kind}, expected bool, integer or float{hint}", path, column=name)
     if t.is_null(kind):
         column = column.cast(pa.float64())
     if column.null_count:
@@ -62,6 +63,53 @@ def numbers(column: Any, path: str, start: int, name: str) -> Array:
     if t.is_boolean(kind):
         return _shared(column.cast(pa.uint8())).view(np.bool_)
     return _shared(column)
+
+
+def _is_lists(kind: Any) -> bool:
+    t = pa.types
+    return bool(t.is_fixed_size_list(kind) or t.is_list(kind) or t.is_large_list(kind))
+
+
+def lists(column: Any, path: str, start: int, name: str, classes: int | None) -> Array:
+    """A pyarrow array of lists of one length as a NumPy matrix, without a copy where `numbers` makes none.
+
+    Without a number of classes the first list has the right length.
+    """
+    if isinstance(column.type, pa.BaseExtensionType):  # a tensor of fixed shape
+        column = column.storage
+    if not _is_lists(column.type):
+        raise BadData(f"holds {column.type}, expected lists of numbers", path, column=name)
+    if column.null_count:
+        row = start + pc.index(column.is_null(), True).as_py()
+        raise BadData("is null, expected a list of numbers: fill or drop nulls first", path, row, name)
+    if pa.types.is_fixed_size_list(column.type):
+        classes = column.type.list_size
+    elif len(column):
+        lengths = _shared(pc.list_value_length(column))
+        classes = int(lengths[0]) if classes is None else classes
+        wrong = lengths != classes
+        if wrong.any():
+            row = int(wrong.argmax())
+            what = f"is a list of {lengths[row]}, expected {classes}: a number for each class"
+            raise BadData(what, path, start + row, name)
+    values, width = column.flatten(), classes or 0
+    if values.null_count:
+        row, k = divmod(pc.index(values.is_null(), True).as_py(), width)
+        raise BadData(f"class {k} is null, expected a number: fill or drop nulls first", path, start + row, name)
+    return numbers(values, path, start, name).reshape(len(column), width)
+
+
+def _width(path: str, kind: Any, name: str, read: Callable[..., Iterator[Columns]]) -> int | None:
+    """How many numbers each row of a column holds; of lists the first says so."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size)
+    if not _is_lists(kind):
+        return None
+    with closing(read([name], [], 1)) as blocks:  # type: ignore[type-var]
+        _, columns = next(blocks)
+    return int(lists(columns[name], path, 0, name, None).shape[1])
 
 
 def _shared(column: Any) -> Array:
@@ -110,7 +158,10 @@ def open_parquet(path: str, threads: int) -> Source:
             batches = file.iter_batches(rows, columns=wanted, use_threads=threads > 1)
             yield from _resized(batches, schema, wanted, rows)
 
-    return Source(path, names, file.metadata.num_rows, read, file.close)
+    def width(name: str) -> int | None:
+        return _width(path, schema.field(name).type, name, read)
+
+    return Source(path, names, file.metadata.num_rows, read, file.close, width)
 
 
 def open_ipc(path: str, threads: int) -> Source:
@@ -140,7 +191,10 @@ def open_ipc(path: str, threads: int) -> Source:
         for source in opened:
             source.close()
 
-    return Source(path, names, None, read, close)
+    def width(name: str) -> int | None:
+        return _width(path, schema.field(name).type, name, read)
+
+    return Source(path, names, None, read, close, width)
 
 
 def _validated(batch: Any) -> Any:

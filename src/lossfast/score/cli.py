@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import lossfast
 from lossfast._errors import did_you_mean
+from lossfast._loss import SPELLINGS
 from lossfast.score.errors import BadCall, BadData, MissingExtra
 
 OK, INTERNAL, USAGE, BAD_DATA, SYSTEM, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -54,10 +55,26 @@ def _arguments() -> _Parser:
     add = score.add_argument
     add("files", nargs="+", metavar="FILE", help="a file, or a folder of files")
     add("--loss", required=True, help="name of the loss: see lossfast losses")
-    add("--target", required=True, metavar="COLUMN", help="what is true")
-    add("--pred", required=True, metavar="COLUMN", help="what is predicted")
+    add(
+        "--target",
+        required=True,
+        metavar="COLUMN",
+        help="what is true: numbers, class labels, or soft targets as --pred",
+    )
+    add(
+        "--pred",
+        required=True,
+        metavar="COLUMN",
+        help="what is predicted; for losses of classes a quoted pattern ('p_*') or a column of lists",
+    )
     add("--weight", metavar="COLUMN", help="how much each row counts")
-    add("--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the loss")
+    add(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the loss; a number for each class: 1,2,0.5",
+    )
     add(
         "--param-column",
         action="append",
@@ -81,7 +98,7 @@ def _arguments() -> _Parser:
         "--batch-rows",
         type=int,
         metavar="N",
-        help="the largest number of rows held per thread (default: 524288)",
+        help="the largest number of rows held per thread (default: 524288, fewer with many classes)",
     )
     add("--quiet", action="store_true", help="no progress bar")
 
@@ -126,9 +143,12 @@ def _value(name: str, param: Any, text: str) -> Any:
     if param.kind is str:
         return text
     try:
-        return float(text)
+        if param.per_class and ("," in text or not param.scalar):
+            return [float(part) for part in text.split(",")]
+        return int(text) if param.kind is int else float(text)
     except ValueError:
-        raise BadCall(f"--param {name} is {text!r}, expected {param.range()}") from None
+        like = ", such as 1,2,0.5" if param.per_class else ""
+        raise BadCall(f"--param {name} is {text!r}, expected {param.range()}{like}") from None
 
 
 def _loss(name: str, texts: list[str]) -> Any:
@@ -137,16 +157,16 @@ def _loss(name: str, texts: list[str]) -> Any:
         params = found.declaration.params
         given = _pairs("--param", texts)
         for key in given:
-            if key not in params:
+            if SPELLINGS.get(key, key) not in params:
                 hint = did_you_mean(key, params) or f"; it has {', '.join(params) or 'none'}"
                 raise BadCall(f"{found.name} has no parameter {key!r}{hint}")
-        return lossfast.get(name, **{k: _value(k, params[k], v) for k, v in given.items()})
+        return lossfast.get(name, **{k: _value(k, params[SPELLINGS.get(k, k)], v) for k, v in given.items()})
     except (ValueError, TypeError) as error:
         raise BadCall(str(error)) from error
 
 
 def _score(args: argparse.Namespace) -> int:
-    from lossfast.score.engine import BATCH_ROWS, score_files
+    from lossfast.score.engine import score_files
 
     loss = _loss(args.loss, args.param)
     with _progress_bar(args.quiet) as progress:
@@ -163,11 +183,12 @@ def _score(args: argparse.Namespace) -> int:
             keys=None if args.keys is None else [key for key in args.keys.split(",") if key],
             force=args.force,
             threads=args.threads,
-            batch_rows=BATCH_ROWS if args.batch_rows is None else args.batch_rows,
+            batch_rows=args.batch_rows,
             progress=progress,
         )
     if not report.summary.count:
-        print("lossfast: note: there are no rows", file=sys.stderr)
+        what = "all rows are ignored" if any(report.files.values()) else "there are no rows"
+        print(f"lossfast: note: {what}", file=sys.stderr)
     if args.json:
         print(json.dumps(report.to_dict(), allow_nan=False))
     else:
@@ -277,6 +298,8 @@ def _in_options(message: str) -> str:
     """What the library says of arguments, said of options."""
     for library, option in (
         ("pass from_logits=True", "add --param from_logits=true"),
+        ("(from_logits=True)", "(--param from_logits=true)"),
+        ("or ignore_index", "or --param ignore_index"),
         ("are y_true and y_pred swapped?", "are --target and --pred swapped?"),
         ("(force replaces it)", "(--force replaces it)"),
         ("choose others with keys", "choose others with --keys"),

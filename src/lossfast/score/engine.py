@@ -16,13 +16,13 @@ from lossfast._loss import Loss
 from lossfast.accumulator import Accumulator
 from lossfast.catalogue import get
 from lossfast.runtime import get_num_threads
+from lossfast.score.classes import Layout
 from lossfast.score.errors import BadCall
 from lossfast.score.part import Job, Part
 from lossfast.score.readers import Block, find_files, load_readers, open_source
 from lossfast.score.report import Columns, Group, Report, WorstRow
 from lossfast.score.writer import Writer
 
-BATCH_ROWS = 1 << 19
 MOST_THREADS = 8  # by default: more only wait for the reader, and each holds a block
 
 Progress = Callable[[int, float], None]
@@ -42,7 +42,7 @@ def score_files(
     keys: Sequence[str] | None = None,
     force: bool = False,
     threads: int | None = None,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """A loss over all rows of files, in memory that does not grow with them.
@@ -56,7 +56,9 @@ def score_files(
     loss : str, dict, Loss or type
         As `lossfast.get` takes it.
     target, pred, weight : str
-        The columns of y_true, y_pred and sample_weight.
+        The columns of y_true, y_pred and sample_weight.  For losses of classes the predictions, and soft targets, are
+        a pattern with shell wildcards such as "p_*", whose columns are the classes in natural order (p_2 before
+        p_10), or one column of lists or a matrix.
     param_columns : mapping, optional
         Columns for parameters of the loss that may be arrays, such as ``{"var": "sigma2"}``.
     by : str, optional
@@ -71,8 +73,9 @@ def score_files(
         Whether `out` may replace a file, which is never one of the inputs.
     threads : int, optional
         How many threads compute, by default what `lossfast.get_num_threads` says, at most 8.
-    batch_rows : int
-        The largest number of rows of a block; about `threads` + 2 blocks are held at a time.
+    batch_rows : int, optional
+        The largest number of rows of a block, by default 2**19, or 2**20 by the number of classes; about `threads` + 2
+        blocks are held at a time.
     progress : callable, optional
         Called with the rows so far and the fraction of the files (between 0 and 1).
 
@@ -92,20 +95,21 @@ def score_files(
     if threads is None:
         threads = min(get_num_threads(), MOST_THREADS)
     for name, value, least in (("threads", threads, 1), ("batch_rows", batch_rows, 1), ("worst", worst, 0)):
-        if value < least:
+        if value is not None and value < least:
             raise BadCall(f"{name} is {value}, expected at least {least}")
     found = _loss(loss, param_columns or {})
     columns = Columns(target, pred, weight, by, dict(param_columns or {}))
+    layout = Layout(found, columns)
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     files = find_files([os.fspath(p) for p in paths])
     if keys is not None and out is None:
         raise BadCall("keys are written beside the losses, and there is no output")
     load_readers(files)
-    writer = Writer(os.fspath(out), files, keys, columns.used(), force) if out is not None else None
+    writer = Writer(os.fspath(out), files, keys, force) if out is not None else None
 
     began = time.perf_counter()  # after imports, which would make small files look slow
-    job = Job(found, columns, worst, writer is not None)
+    job = Job(found, columns, layout, worst, writer is not None)
     merged = _Merged(found, dict.fromkeys(files, 0), worst)
     size = max(1, sum(map(os.path.getsize, files)))
     position = 0.0
@@ -116,9 +120,14 @@ def score_files(
         for path in files:
             source, own = open_source(path, threads), os.path.getsize(path)
             others = [by] if by is not None else []
-            if writer is not None:
-                others += writer.choose_keys(path, source.names)
-            for block in source.blocks(columns.numbers(), others, batch_rows):
+            try:
+                layout.settle(source)
+                if writer is not None:
+                    others += writer.choose_keys(path, source.names, layout.used())
+            except BaseException:
+                source.close()
+                raise
+            for block in source.blocks(layout.numbers(), others, batch_rows or layout.batch_rows()):
                 if source.rows:
                     position = (finished + own * (block.start + block.rows) / source.rows) / size
                 yield block
@@ -135,12 +144,12 @@ def score_files(
             merged.take(part)
             job.floor = merged.floor()
             if writer is not None and part.losses is not None:
-                writer.write(part.block, part.losses)
+                writer.write(part.block, part.losses, part.kept)
             if progress is not None:
                 progress(merged.total.count, position)
         if writer is not None:
             writer.commit()
-    return merged.report(columns, os.fspath(out) if out is not None else None, time.perf_counter() - began)
+    return merged.report(layout, os.fspath(out) if out is not None else None, time.perf_counter() - began)
 
 
 def _loss(loss: Any, param_columns: Mapping[str, str]) -> Loss:
@@ -152,7 +161,7 @@ def _loss(loss: Any, param_columns: Mapping[str, str]) -> Loss:
     for name in param_columns:
         if name not in params:
             raise BadCall(f"{found.name} has no parameter {name!r}" + did_you_mean(name, params))
-        if name != found.declaration.stream:
+        if not params[name].array:
             raise BadCall(f"parameter {name} of {found.name} is one value for all rows, not a column")
     return found
 
@@ -209,9 +218,12 @@ class _Merged:
         last = self.worst[-1].loss
         return math.inf if math.isnan(last) else last
 
-    def report(self, columns: Columns, out: str | None, seconds: float) -> Report:
+    def report(self, layout: Layout, out: str | None, seconds: float) -> Report:
+        summary = self.total.result()
         groups = [Group(key, self.groups[key].result()) for key in sorted(self.groups, key=_group_order)]
-        return Report(self.total.loss, columns, self.rows, self.total.result(), groups, self.worst, out, seconds)
+        classes = layout.summary(sum(self.rows.values()) - summary.count)
+        loss, columns = self.total.loss, layout.columns
+        return Report(loss, columns, self.rows, summary, groups, self.worst, out, seconds, classes)
 
 
 def _group_order(key: Any) -> tuple[Any, ...]:

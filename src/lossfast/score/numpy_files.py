@@ -1,4 +1,4 @@
-"""`.npy` and `.npz` in blocks, with NumPy alone.
+"""`.npy` and `.npz` in blocks, with NumPy alone.  A column may have several numbers in each row.
 
 Files are read, not mapped: if another program cut a mapped file, reading it would be a SIGBUS.
 """
@@ -104,21 +104,33 @@ def open_npy(path: str) -> Source:
                     columns = {name: block[:, int(name)] for name in wanted}
                 yield count, columns
 
-    return Source(path, names, n, read, file.close)
+    def columns_of(name: str) -> int | None:
+        return _width((n, *dtype[name].shape), path, name) if dtype.names else None
+
+    return Source(path, names, n, read, file.close, columns_of)
+
+
+def _width(shape: tuple[int, ...], path: str, name: str) -> int | None:
+    """How many numbers each row holds; None where it is one."""
+    if len(shape) not in (1, 2):
+        raise BadData(f"has shape {shape}, expected one axis or two", path, column=name)
+    return shape[1] if len(shape) == 2 and shape[1] != 1 else None
 
 
 class _Member:
-    """A vector in an archive, read from its beginning on."""
+    """A vector or matrix in an archive, read from its beginning on."""
 
     def __init__(self, stream: Any, path: str, column: str) -> None:
         self.stream = stream
-        self.shape, _, self.dtype = _header(stream)
-        if len(self.shape) != 1 and self.shape[1:] != (1,):
-            raise BadData(f"has shape {self.shape}, expected one axis", path, column=column)
+        self.shape, fortran, self.dtype = _header(stream)
+        self.width = _width(self.shape, path, column)
+        if fortran and self.width is not None:
+            what = "is stored by columns (Fortran order), which cannot be streamed: save np.ascontiguousarray of it"
+            raise BadData(what, path, column=column)
 
     def take(self, count: int) -> Array:
-        block = np.empty(count, self.dtype)
-        view, at = memoryview(block.view(np.uint8)), 0  # type: ignore[arg-type]
+        block = np.empty(count if self.width is None else (count, self.width), self.dtype)
+        view, at = memoryview(block.reshape(-1).view(np.uint8)), 0  # type: ignore[arg-type]
         while at < len(view):
             got = self.stream.readinto(view[at:])
             if not got:
@@ -133,7 +145,7 @@ class _Member:
 
 
 def open_npz(path: str) -> Source:
-    """The members are the columns: vectors of one length."""
+    """The members are the columns: vectors, and matrices, of one length."""
     with reading(path, "NumPy .npz"):
         archive = zipfile.ZipFile(path)
         members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
@@ -155,7 +167,11 @@ def open_npz(path: str) -> Source:
             for column in columns.values():
                 column.finish()
 
-    return Source(path, list(members), None, read, archive.close)
+    def width(name: str) -> int | None:
+        with reading(path, "NumPy .npz"), archive.open(members[name]) as stream:
+            return _Member(stream, path, name).width
+
+    return Source(path, list(members), None, read, archive.close, width)
 
 
 def factorised(column: Array, path: str, name: str) -> tuple[Array, list[Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from lossfast._arrays import Array
 from lossfast._loss import Loss
 from lossfast.accumulator import Accumulator
+from lossfast.score.classes import Layout
 from lossfast.score.errors import BadData
 from lossfast.score.readers import Block
 from lossfast.score.report import Columns, WorstRow
@@ -24,6 +25,7 @@ class Part(NamedTuple):
     groups: dict[Any, Accumulator]
     worst: list[WorstRow]
     losses: Array | None
+    kept: Array | None  # which rows are not ignored; None: all
 
 
 @dataclass
@@ -32,38 +34,51 @@ class Job:
 
     loss: Loss
     columns: Columns
+    layout: Layout
     worst: int
     per_row: bool
     floor: float | None = None  # a block whose losses are all below it has none of the worst
 
     def part(self, block: Block) -> Part:
         names = self.columns
-        target, pred = block.numbers(names.target), block.numbers(names.pred)
+        target, pred = self.layout.operands(block)
         weight = block.numbers(names.weight) if names.weight is not None else None
         params = {k: block.numbers(v) for k, v in names.params.items()}
         total = self.loss.accumulator()
+        if self.layout.rule is not None and not block.rows:  # of lists that are not there the length is unknown
+            return Part(block, total, {}, [], np.empty(0) if self.per_row else None, None)
         try:
             total.update(target, pred, sample_weight=weight, n_threads=1, **params)
         except ValueError as error:
             raise self._explained(str(error), block) from error
         losses = None
         if self.per_row or (self.worst and self._may_have_worst(total)):
-            losses = self.loss(target, pred, reduction="none", n_threads=1, check=False, **params)
+            losses = self.loss(target, pred, reduction="none", n_threads=1, check=self._check(), **params)
+        kept = self.layout.kept(target)
         groups = {} if names.by is None else self._groups(block, names.by, target, pred, weight, params)
-        worst = [] if losses is None else self._worst_rows(block, target, pred, weight, losses)
-        return Part(block, total, groups, worst, losses if self.per_row else None)
+        worst = [] if losses is None else self._worst_rows(block, target, pred, weight, losses, kept)
+        return Part(block, total, groups, worst, losses if self.per_row else None, kept)
+
+    def _check(self) -> bool:
+        """All is known to be good, but only a check sees NaN in probabilities of other classes than the label's."""
+        return self.layout.rule is not None
 
     def _may_have_worst(self, total: Accumulator) -> bool:
         seen = total.result()
         return self.floor is None or seen.nonfinite > 0 or seen.max >= self.floor
 
     def _worst_rows(
-        self, block: Block, target: Array, pred: Array, weight: Array | None, losses: Array
+        self, block: Block, target: Array, pred: Array, weight: Array | None, losses: Array, kept: Array | None
     ) -> list[WorstRow]:
         rows = []
-        for i in worst_positions(losses, self.worst).tolist():
+        if kept is None:
+            positions = worst_positions(losses, self.worst)
+        else:
+            among = np.flatnonzero(kept)
+            positions = among[worst_positions(losses[among], self.worst)]
+        for i in positions.tolist():
             own = None if weight is None else weight[i].item()
-            row = WorstRow(block.path, block.start + i, target[i].item(), pred[i].item(), losses[i].item(), own)
+            row = WorstRow(block.path, block.start + i, target[i].tolist(), pred[i].tolist(), losses[i].item(), own)
             rows.append(row)
         return rows
 
@@ -97,23 +112,17 @@ class Job:
                 found[key] = self.loss.accumulator()
             own = {k: v[a:b] for k, v in params.items()}
             w = None if weight is None else weight[a:b]
-            found[key].update(target[a:b], pred[a:b], sample_weight=w, n_threads=1, check=False, **own)
+            found[key].update(target[a:b], pred[a:b], sample_weight=w, n_threads=1, check=self._check(), **own)
         return found
 
     def _explained(self, message: str, block: Block) -> BadData:
         """The accumulator's sentence with file, row and column in place of argument and position."""
-        found = re.match(r"(\w+)\[(\d+)\] (is .*)", message, re.DOTALL)
-        names = self.columns
-        columns = {
-            "y_true": names.target,
-            "y_pred": names.pred,
-            "sample_weight": names.weight,
-            **names.params,
-        }
+        found = re.match(r"(\w+)\[(\d+)(?:, (\d+))?\] (is .*)", message, re.DOTALL)
         if not found:
             return BadData(message, block.path)
-        name, index, what = found.groups()
-        return BadData(what, block.path, block.start + int(index), columns.get(name))
+        name, index, k, what = found.groups()
+        column, what = self.layout.located(name, None if k is None else int(k), what)
+        return BadData(what, block.path, block.start + int(index), column)
 
 
 def worst_positions(losses: Array, k: int) -> Array:

@@ -49,8 +49,24 @@ class Block(NamedTuple):
             column = numbers(column, self.path, self.start, name)
         if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
             raise BadData(f"holds {column.dtype}, expected bool, integer or float", self.path, column=name)
+        if column.ndim == 2 and column.shape[1] == 1:
+            column = column[:, 0]
         if column.ndim != 1:
-            raise BadData(f"holds {column.ndim - 1}-dimensional arrays, expected numbers", self.path, column=name)
+            shape = " by ".join(map(str, column.shape[1:]))
+            raise BadData(f"has {shape} numbers in each row, expected one", self.path, column=name)
+        return column  # type: ignore[no-any-return]
+
+    def matrix(self, names: Sequence[str], classes: int | None) -> Array:
+        """A row of numbers, one for each class, for each row: of several columns, or of one that holds lists."""
+        if len(names) > 1:
+            return np.stack([self.numbers(name) for name in names], axis=1)
+        column = self.columns[names[0]]
+        if not isinstance(column, np.ndarray):
+            from lossfast.score.arrow_files import lists
+
+            column = lists(column, self.path, self.start, names[0], classes)
+        if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
+            raise BadData(f"holds {column.dtype}, expected bool, integer or float", self.path, column=names[0])
         return column  # type: ignore[no-any-return]
 
 
@@ -59,7 +75,8 @@ class Source:
     """An open file: its columns, how many rows it has where it says so, and how to read and close it.
 
     `read` takes the names of columns of numbers, those of other columns, and the most rows of a block.  It
-    gives one block at least, so that an empty file shows its types too.
+    gives one block at least, so that an empty file shows its types too.  `width` says how many numbers each row of a
+    column holds: None for one that is not in a list, 0 for lists of an unknown length, of which there are none.
     """
 
     path: str
@@ -67,16 +84,21 @@ class Source:
     rows: int | None
     read: Callable[[Sequence[str], Sequence[str], int], Iterable[Columns]]
     close: Callable[[], None]
+    width: Callable[[str], int | None] = lambda name: None
+
+    def require(self, names: Iterable[str]) -> None:
+        """BadCall for a column that is not there, BadData for one that is there twice."""
+        for name in names:
+            if name not in self.names:
+                hint = did_you_mean(name, self.names) or f"; it has {listed(self.names)}"
+                raise BadCall(f"{self.path} has no column {name!r}{hint}")
+            if self.names.count(name) > 1:
+                raise BadData("occurs more than once", self.path, column=name)
 
     def blocks(self, numbers: Sequence[str], others: Sequence[str], batch_rows: int) -> Iterator[Block]:
         """The rows in order; BadCall for a column that is not there."""
         try:
-            for name in (*numbers, *others):
-                if name not in self.names:
-                    hint = did_you_mean(name, self.names) or f"; it has {_listed(self.names)}"
-                    raise BadCall(f"{self.path} has no column {name!r}{hint}")
-                if self.names.count(name) > 1:
-                    raise BadData("occurs more than once", self.path, column=name)
+            self.require((*numbers, *others))
             start = 0
             for rows, columns in self.read(numbers, others, batch_rows):
                 yield Block(self.path, start, rows, columns)
@@ -85,9 +107,11 @@ class Source:
             self.close()
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:12]))
-    return (shown + (", ..." if len(names) > 12 else "")) or "no columns"
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names for messages: all of a few; of many the first and the last, which say how they are ordered."""
+    if len(names) > most:
+        return ", ".join(map(repr, names[: most - 2])) + f", ..., {names[-1]!r} ({len(names)} columns)"
+    return ", ".join(map(repr, names)) or "no columns"
 
 
 def time_key(text: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lossfast._loss import Loss
 from lossfast.accumulator import Summary
 
@@ -23,14 +25,15 @@ class Columns:
     by: str | None
     params: dict[str, str]
 
-    def numbers(self) -> list[str]:
-        """The columns that the loss is computed from."""
-        weight = [self.weight] if self.weight is not None else []
-        return [self.target, self.pred, *weight, *self.params.values()]
 
-    def used(self) -> set[str]:
-        """The columns that are not written beside the losses unless asked for."""
-        return set(self.numbers())
+@dataclass(frozen=True)
+class ClassColumns:
+    """Of a loss of classes: how many there are, the columns in their order, and how many rows were ignored."""
+
+    count: int
+    target: list[str]
+    pred: list[str]
+    ignored: int
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,15 @@ class Group:
 
 @dataclass(frozen=True)
 class WorstRow:
-    """A row with a large loss; `row` counts from 0 within its file, and the loss is not weighted."""
+    """A row with a large loss; `row` counts from 0 within its file, and the loss is not weighted.
+
+    Of a loss of classes `pred` is a list, and so is `target` if it has a number for each class.
+    """
 
     file: str
     row: int
-    target: float | int | bool
-    pred: float | int | bool
+    target: Any
+    pred: Any
     loss: float
     weight: float | int | bool | None
 
@@ -70,6 +76,7 @@ class Report:
     worst: list[WorstRow]
     out: str | None
     seconds: float
+    classes: ClassColumns | None = None
 
     @property
     def rows_per_second(self) -> float:
@@ -89,6 +96,7 @@ class Report:
                 "by": c.by,
                 "params": c.params,
             },
+            **({"classes": vars(self.classes)} if self.classes is not None else {}),
             "files": [{"path": path, "rows": rows} for path, rows in self.files.items()],
             "summary": self.summary._asdict(),
         }
@@ -103,13 +111,20 @@ class Report:
         """Names and values of the summary, for people."""
         s = self.summary
         rows = [("rows", f"{s.count:,}")]
+        if self.classes is not None:
+            rows += [("ignored", f"{self.classes.ignored:,}")] if self.classes.ignored else []
+            rows += [("classes", f"{self.classes.count:,}{_ends(self.classes.pred)}")]
         rows += [("total weight", _shown(s.weight))] if self.columns.weight is not None else []
         rows += [(name, _shown(getattr(s, name))) for name in ("mean", "sum", "std", "min", "max")]
         return [*rows, ("non-finite", f"{s.nonfinite:,}"), ("rows/s", f"{self.rows_per_second:,.0f}")]
 
     def title(self) -> str:
         """The loss, with its parameters."""
-        params = ", ".join(f"{k}={v!r}" for k, v in self.loss.get_params().items())
+        given = {k: plain(v) for k, v in self.loss.get_params().items()}
+        if self.classes is not None:  # which have many parameters: those that are not as usual
+            known = self.loss.declaration.params
+            given = {k: v for k, v in given.items() if known[k].kind is bool or v != known[k].default}
+        params = ", ".join(f"{k}={v!r}" for k, v in given.items())
         return f"{self.loss.name}({params})"
 
     def sources(self) -> str:
@@ -132,17 +147,17 @@ class Report:
         """Header and rows; the file only where there are several."""
         several, weighted = len(self.files) > 1, self.columns.weight is not None
         names = [str(self.columns.weight)] if weighted else []
-        header = [
-            "row",
-            self.columns.target,
-            self.columns.pred,
-            "loss",
-            *names,
-            *(["file"] if several else []),
-        ]
+        target, pred = self.columns.target, self.columns.pred
+        operands = [target, pred]
+        if self.classes is not None:  # of many numbers those that tell most
+            if any(isinstance(w.target, list) for w in self.worst):
+                target = f"largest {target}"
+            operands = [target, f"its {pred}", f"largest {pred}", "at class"]
+        header = ["row", *operands, "loss", *names, *(["file"] if several else [])]
         rows = []
         for w in self.worst:
-            cells = [f"{w.row}", *(f"{v:.6g}" for v in (w.target, w.pred, w.loss))]
+            values = [w.target, w.pred] if self.classes is None else _told(w.target, w.pred)
+            cells = [f"{w.row}", *(f"{v:.6g}" for v in (*values, w.loss))]
             cells += [f"{w.weight:.6g}"] if w.weight is not None else []
             rows.append([*cells, *([w.file] if several else [])])
         return header, rows
@@ -166,6 +181,8 @@ def plain(x: Any) -> Any:
     """The same with strings for floats that JSON cannot say."""
     if isinstance(x, dict):
         return {k: plain(v) for k, v in x.items()}
+    if isinstance(x, np.ndarray):
+        x = x.tolist()
     if isinstance(x, list):
         return [plain(v) for v in x]
     return repr(x) if isinstance(x, float) and not math.isfinite(x) else x
@@ -173,6 +190,19 @@ def plain(x: Any) -> Any:
 
 def _shown(x: float) -> str:
     return f"{x:,.0f}" if math.isfinite(x) and x == int(x) and abs(x) < 2**53 else repr(x)
+
+
+def _ends(columns: Sequence[str]) -> str:
+    """The first columns and the last, where there are several."""
+    shown = [*columns[:2], "...", columns[-1]] if len(columns) > 3 else columns
+    return f" ({', '.join(shown)})" if len(columns) > 1 else ""
+
+
+def _told(target: Any, pred: list[float]) -> list[float]:
+    """The label (of soft targets the largest) and its prediction, the largest prediction and where that is."""
+    label = int(np.argmax(target)) if isinstance(target, list) else int(target)
+    largest = int(np.argmax(pred))
+    return [label, pred[label], pred[largest], largest]
 
 
 def _key(key: Any) -> str:

@@ -39,9 +39,7 @@ class Writer:
     A file name and a row number are written too where there are several inputs or no other columns.
     """
 
-    def __init__(
-        self, path: str, inputs: Sequence[str], keys: Sequence[str] | None, used: set[str], force: bool
-    ) -> None:
+    def __init__(self, path: str, inputs: Sequence[str], keys: Sequence[str] | None, force: bool) -> None:
         self.kind = next((kind for suffix, kind in FORMATS.items() if path.lower().endswith(suffix)), None)
         if self.kind is None:
             raise BadCall(f"output {path} is of no known format, expected {', '.join(FORMATS)}")
@@ -53,7 +51,7 @@ class Writer:
             raise BadCall("output .npy holds losses alone, without other columns")
         if self.kind != "npy":
             need_pyarrow(f"writing {path}")
-        self.path, self.keys, self.used, self.force = path, keys, used, force
+        self.path, self.keys, self.force = path, keys, force
         self.several = len(inputs) > 1
         self._refuse_existing()
         folder, name = os.path.split(path)
@@ -65,12 +63,12 @@ class Writer:
         if not self.force and os.path.lexists(self.path):
             raise BadCall(f"output {self.path} exists (force replaces it)")
 
-    def choose_keys(self, path: str, names: Sequence[str]) -> list[str]:
+    def choose_keys(self, path: str, names: Sequence[str], used: set[str]) -> list[str]:
         """The columns to write: those asked for, or all of the first file that the loss does not use."""
         if self.kind == "npy":
             return []
         if self.keys is None:
-            self.keys = [name for name in names if name not in self.used]
+            self.keys = [name for name in names if name not in used]
         for name in self.keys:
             if name in self._own():
                 raise BadCall(f"column {name!r} has the name of an output column: choose others with keys")
@@ -85,8 +83,8 @@ class Writer:
         self.file = open(self.temporary, "xb")
         return self
 
-    def write(self, block: Block, losses: Array) -> None:
-        """Add the rows of a block."""
+    def write(self, block: Block, losses: Array, kept: Array | None) -> None:
+        """Add the rows of a block; rows that are not kept have no loss: null, in .npy NaN."""
         columns: dict[str, Any] = {name: block.columns[name] for name in self.keys or ()}
         if "row" in self._own() and self.kind != "npy":
             import pyarrow as pa
@@ -94,6 +92,8 @@ class Writer:
             columns["file"] = pa.repeat(pa.scalar(block.path), block.rows)
             columns["row"] = np.arange(block.start, block.start + block.rows)
         columns["loss"] = losses.astype(np.float64, copy=False)
+        if kept is not None:
+            columns["loss"] = np.where(kept, columns["loss"], np.nan) if self.kind == "npy" else _nulls(losses, kept)
         if self.sink is None:
             self.sink = _Npy(self.file) if self.kind == "npy" else _Arrow(self.temporary, str(self.kind), self.path)
         try:
@@ -129,6 +129,15 @@ class Writer:
                 raise
         if os.path.exists(self.temporary):
             os.unlink(self.temporary)
+
+
+def _nulls(losses: Array, kept: Array) -> Any:
+    """A pyarrow array of losses with nulls for the others."""
+    import pyarrow as pa
+
+    valid = pa.py_buffer(np.packbits(kept, bitorder="little"))
+    values = pa.py_buffer(np.ascontiguousarray(losses, np.float64))
+    return pa.Array.from_buffers(pa.float64(), len(losses), [valid, values])
 
 
 def _named(error: OSError, path: str) -> OSError:
@@ -193,7 +202,8 @@ class _Arrow:
                 if x.dtype.kind not in "iuf":
                     return pa.array(x)
                 # `pa.array` would import pandas, where it is installed
-                return pa.Array.from_buffers(pa.from_numpy_dtype(x.dtype), len(x), [None, pa.py_buffer(x)])
+                flat = pa.Array.from_buffers(pa.from_numpy_dtype(x.dtype), x.size, [None, pa.py_buffer(x)])
+                return flat if x.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, x.shape[1])
             return x.dictionary_decode() if pa.types.is_dictionary(x.type) else x
 
     def _open(self) -> Any:

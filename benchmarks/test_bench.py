@@ -1,0 +1,92 @@
+"""Every loss with its default parameters, from the registry.
+
+Plain runs call each once; `pytest benchmarks --benchmark-enable --benchmark-only` takes times.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lossfast as lf
+
+WANTED = {"value": "__call__", "value+grad": "value_and_grad", "value+grad+hess": "value_grad_hess"}
+SIZES = (10**3, 10**6)
+SHAPES = ((100, 10), (10**5, 10), (1000, 1000))
+
+
+def losses(family: str, **params: Any) -> list[Any]:
+    """The losses of a family; with parameters, those that have them."""
+    found = [loss for loss in map(lf.get, lf.names()) if loss.declaration.family == family]
+    return [lf.get(loss, **params) for loss in found if params.keys() <= loss.declaration.params.keys()]
+
+
+def named(loss: Any) -> str:
+    """For the table: its name, and what its predictions are."""
+    return loss.declaration.name + ("-from_logits" if loss.get_params().get("from_logits") else "")
+
+
+@functools.lru_cache(maxsize=4)
+def drawn(sign_labels: bool, low: float, high: float, n: int, seed: int) -> np.ndarray:
+    """Numbers well inside a domain."""
+    rng = np.random.default_rng(seed)
+    if sign_labels:
+        return rng.choice(np.float32([-1, 1]), n)
+    return rng.uniform(max(low, -2.0) + 0.01, min(high, 2.0) - 0.01, n).astype(np.float32)
+
+
+def pointwise_operands(loss: Any, n: int) -> list[np.ndarray]:
+    """Targets and predictions in the domains of a loss."""
+    params, declaration = loss.get_params(), loss.declaration
+    domains = (declaration.target(**params), declaration.pred(**params))
+    return [drawn(d.sign_labels, d.low, d.high, n, seed) for seed, d in enumerate(domains)]
+
+
+@functools.lru_cache(maxsize=4)
+def distributions(shape: tuple[int, int], seed: int) -> np.ndarray:
+    """A probability for each class."""
+    x = np.random.default_rng(seed).random(shape, np.float32) + np.float32(0.01)
+    return x / x.sum(axis=1, keepdims=True)
+
+
+def classwise_operands(loss: Any, shape: tuple[int, int]) -> list[np.ndarray]:
+    """Labels where the loss takes them, else distributions; probabilities, which are logits too."""
+    target = distributions(shape, 0)
+    return [target.argmax(axis=1) if loss.declaration.labels else target, distributions(shape, 1)]
+
+
+def call_of(loss: Any, want: str, target: np.ndarray, pred: np.ndarray) -> Callable[[], Any]:
+    """A call that writes to arrays made before."""
+    method = loss if want == "value" else getattr(loss, WANTED[want])
+    outputs = [np.empty_like(pred) for _ in range(want.count("+"))]
+    if not outputs:
+        return lambda: method(target, pred)
+    return lambda: method(target, pred, out=(None, *outputs))
+
+
+def take_times(benchmark: Any, loss: Any, want: str, size: str, operands: list[np.ndarray]) -> None:
+    """Of one set of outputs."""
+    benchmark.group = f"{want}, {size}"
+    benchmark.extra_info |= {"loss": named(loss), "isa": lf.isa(), "threads": lf.get_num_threads()}
+    result = benchmark(call_of(loss, want, *operands))
+    assert np.isfinite(result if want == "value" else result[0])
+
+
+@pytest.mark.parametrize("n", SIZES, ids=lambda n: f"n={n}")
+@pytest.mark.parametrize("want", WANTED)
+@pytest.mark.parametrize("loss", losses("pointwise"), ids=named)
+def test_pointwise(benchmark: Any, loss: Any, want: str, n: int) -> None:
+    """Vectors."""
+    take_times(benchmark, loss, want, f"n={n}", pointwise_operands(loss, n))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("want", WANTED)
+@pytest.mark.parametrize("loss", losses("classwise") + losses("classwise", from_logits=True), ids=named)
+def test_classwise(benchmark: Any, loss: Any, want: str, shape: tuple[int, int]) -> None:
+    """Rows of scores or probabilities, and of logits."""
+    take_times(benchmark, loss, want, f"shape={shape}", classwise_operands(loss, shape))

@@ -1,0 +1,22 @@
+"""A group of contenders in a process of its own: see `contenders.Worker`.
+
+python benchmarks/worker.py FAMILY GROUP
+"""
+
+from __future__ import annotations
+
+import sys
+
+import classes
+import pointwise
+from contenders import Group, serve
+
+
+def main() -> None:
+    """Serve the group of this name."""
+    family = {"pointwise": pointwise, "class": classes}[sys.argv[1]]
+    serve(Group(**{sys.argv[2]: getattr(family, sys.argv[2])}), family.Case)
+
+
+if __name__ == "__main__":
+    main()
