@@ -13,7 +13,7 @@ from lossfast._arrays import Array
 from lossfast._classwise import ClasswiseCall
 from lossfast._evaluate import Fault, check_value, reduced, threads
 
-LOGITS = 64 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
+LOGITS = 80 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
 PIECE = 8 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient
 
 
