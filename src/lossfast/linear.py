@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from lossfast._arrays import Array
 from lossfast._classwise import ClasswiseCall
 from lossfast._evaluate import Fault, check_value, reduced, threads
 
-LOGITS = 64 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
+LOGITS = 96 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
 PIECE = 8 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient
 
 
@@ -246,7 +247,7 @@ def _evaluate(
     labels: Any,
     hidden: Any,
     weight: Any,
-    bias: Any,
+    bias: Any = None,
     *,
     sample_weight: Any = None,
     label_smoothing: float = 0.0,
@@ -299,3 +300,7 @@ def _tuple(out: Any, name: str, entries: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 linear_crossentropy = LinearCrossentropy()
+_parameters = list(inspect.signature(_evaluate).parameters.values())[2:]
+for _method in (LinearCrossentropy.__call__, LinearCrossentropy.grad, LinearCrossentropy.value_and_grad):
+    _self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    _method.__signature__ = inspect.Signature([_self, *_parameters])  # type: ignore[attr-defined]
