@@ -82,9 +82,9 @@ struct lf_rowwise {
     /* From what a group of n rows was reduced to: NULL in a table of floats, where it would be too coarse. */
     void (*finish)(size_t n, const row_options *o, row_group *g);
     /* For targets of any kind where sums do not suffice: of n classes of one row the sums of jets, added to
-     * sums[3] = {value, slope, curve}; or, given the last two, the derivatives. */
+     * what class_jets says; or, given the last two, the derivatives. */
     void (*classes)(size_t n, const row_options *o, const row_group *g, size_t row, const void *z, const void *target,
-                    const void *class_weight, double sums[3], void *grad, void *hess);
+                    const void *class_weight, double sums[5], void *grad, void *hess);
 };
 
 /* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while

@@ -192,3 +192,26 @@ def test_generalized_crossentropy_of_nothing_is_finite():
     for q, slope in ((0.5, -np.inf), (1.0, -1.0)):
         value, grad = lf.generalized_crossentropy.value_and_grad([0], [[0.0, 1.0]], q=q, eps=0.0)
         assert (value, grad[0, 0]) == (1 / q, slope)
+
+
+@pytest.mark.compiled
+def test_a_label_that_was_never_checked_spoils_its_own_row_alone():
+    """C callers may leave out the check: then a label out of range counts as ignored."""
+    from lossfast import _core
+
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(100, 7)).astype(np.float32), rng.integers(0, 7, 100)
+
+    def run(labels):
+        value, grad = np.empty(100, np.float32), np.empty_like(logits)
+        kernel = _core.RowKernel("crossentropy")
+        arrays = True, True, labels, logits, None, None, None
+        kernel.run(*arrays, (), None, 0.0, 0.0, 1.0, value, grad, None, False, 1)
+        return value, grad
+
+    good = run(labels)
+    labels[0] = 7
+    bad = run(labels)
+    assert bad[0][0] == 0 and not bad[1][0].any()
+    assert_same_bits(bad[0][1:], good[0][1:])
+    assert_same_bits(bad[1][1:], good[1][1:])

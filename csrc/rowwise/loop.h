@@ -249,10 +249,10 @@ static void along_exp(size_t n, const void *z, double top, double inverse, void 
  *     dl/du_j = B_j (1 - p_j) - p_j (S - B_j)
  *     d2l/du_j2 = A_j (1 - p_j)^2 + (T - A_j) p_j^2 - p_j (1 - p_j) S
  * A class that is nearly certain may have A_j far above everything else: it is summed apart, lest S - B_j and T - A_j
- * cancel.  sums: the value, S and T without that class, its B and its A. */
+ * cancel.  sums: the value, S and T without that class, its B and its A.  grad or hess may be z. */
 inline_ void class_jets(class_formula *f, int writes, size_t n, const row_options *o, const row_group *g, size_t row,
-                        const real *restrict z, const real *restrict target, const real *restrict class_weight,
-                        double *sums, real *restrict grad, real *restrict hess)
+                        const real *z, const real *target, const real *class_weight, double *sums, real *grad,
+                        real *hess)
 {
     const real param[MAX_PARAM] = {o->param ? (real)o->param[0] : 0};
     const real keep = (real)o->keep, rest = (real)o->rest, inverse = (real)g->inverse[row];

@@ -99,8 +99,9 @@ static void begin(worker *w, size_t first, size_t n)
         for (size_t r = 0; r < n; r++) g->inverse[r] = 1 / g->inverse[r];
     }
     if (!j->call->labels) return;
+    const int stale = w->ignores; /* some weights of the group before are 0 */
     w->ignores = !lf_labels(&j->label, j->call, first, n, w->label);
-    if (w->ignores || j->call->has_ignore)
+    if (w->ignores || stale)
         for (size_t r = 0; r < n; r++) {
             g->kept[r] = w->label[r] >= 0;
             g->weight[r] = g->kept[r] == 0 ? 0 : weighs ? g->weight[r] : 1;
@@ -124,11 +125,7 @@ static void end(worker *w, size_t first, size_t n)
 {
     const job *const j = w->j;
     row_group *const g = &w->g;
-    if (j->value.data) {
-        lf_array value = j->value;
-        value.dtype = j->call->value.dtype;
-        lf_write(&value, LF_F64, first, n, g->value);
-    }
+    if (j->value.data) lf_write(&j->value, LF_F64, first, n, g->value);
     if (j->call->moments) {
         const lf_ahead nowhere = {{w->flat, w->flat}, {0, 0}};
         double weight[ROWS];
