@@ -30,7 +30,7 @@ class SequenceCall(Call):
     boosting = ""
     replaceable: tuple[str, ...] = ("logits",)
     reductions = (*REDUCTIONS, "target_mean")
-    value_dtype = np.dtype(np.float64)  # type: ignore[assignment]
+    value_dtype = np.dtype(np.float64)
 
     def __init__(self, loss: Loss, labels: Any, logits: Any, params: dict[str, Any], nthreads: int) -> None:
         declaration, params = loss.declaration, dict(params)

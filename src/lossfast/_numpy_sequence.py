@@ -38,7 +38,7 @@ def ctc(
         given = double(logits[i, :steps])
         y = given if log_probabilities else log_softmax(given)
         if np.isnan(given).any():
-            loss, occupation, posterior = np.nan, np.nan, np.nan
+            loss, occupation, posterior = np.nan, np.array(np.nan), np.array(np.nan)
         else:
             loss, posterior = spec(row, y, blank)
             occupation = _occupation(posterior, row, blank, logits.shape[2])

@@ -22,10 +22,11 @@ class Lattice(NamedTuple):
 
 @sequence(
     "CTC",
-    formula="-log sum over the paths that give the labels of P(path),  P(path) = product of softmax(logits) over frames",
+    formula="-log(sum of P(path) over the paths that give the labels),  P(path) = product of softmax(logits)",
     aliases=("CTCLoss", "ctc_loss"),
-    blank=Param(0, "The class of no label: of a path, repeated classes are merged, then blanks removed.", kind=int,
-                tests=(2,)),
+    blank=Param(
+        0, "The class of no label: of a path, repeated classes are merged, then blanks removed.", kind=int, tests=(2,)
+    ),
     time_major=Param(False, "Whether logits have the shape (frames, samples, C).", kind=bool, tests=(True,)),
     from_logits=Param(
         True,
@@ -35,7 +36,7 @@ class Lattice(NamedTuple):
         tests=(False,),
     ),
     zero_infinity=flag("Whether the loss of an impossible sample is 0 instead of inf; its gradient is 0 in any case."),
-)  # fmt: skip
+)
 def ctc(labels: Array, log_probabilities: Array, blank: int) -> Lattice:
     """Connectionist temporal classification: the likelihood of labels whose place among the frames is unknown.
 
@@ -89,6 +90,7 @@ def ctc(labels: Array, log_probabilities: Array, blank: int) -> Lattice:
         return Lattice(np.inf if len(labels) else 0.0, np.empty((0, states)))
     skips = np.zeros(states, bool)  # whether a state may follow that before the one before: between unequal labels
     skips[2:] = (extended[2:] != blank) & (extended[2:] != extended[:-2])
+    skipped_to = np.append(skips, [False, False])[2:]
 
     never = np.full(2, -np.inf)
     with np.errstate(all="ignore"):
@@ -106,9 +108,11 @@ def ctc(labels: Array, log_probabilities: Array, blank: int) -> Lattice:
         beta[-1, -2:] = 0
         for t in range(frames - 2, -1, -1):
             after = np.concatenate([y[t + 1] + beta[t + 1], never])
-            skip = np.where(np.append(skips[2:], [False, False])[:states], after[2:], -np.inf)
+            skip = np.where(skipped_to, after[2:], -np.inf)
             beta[t] = np.logaddexp(np.logaddexp(after[:-2], after[1:-1]), skip)
-        return Lattice(-float(likelihood), np.exp(alpha + beta - likelihood))
+        through = alpha + beta  # of which every frame's sum is the likelihood again
+        posteriors = np.exp(through - np.logaddexp.reduce(through, axis=1, keepdims=True))
+        return Lattice(0.0 - float(likelihood), posteriors)
 
 
 def ctc_posteriors(
