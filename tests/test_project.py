@@ -41,6 +41,13 @@ def test_readme_python_runs():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_of_ctc_runs():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", blocks("docs/ctc.md", "python")[0]], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
 @needs_core
 def test_readme_c_compiles_and_runs(tmp_path):
     (source,) = blocks("README.md", "c")
