@@ -42,10 +42,9 @@ def test_readme_python_runs():
 
 
 def test_the_page_of_ctc_runs():
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", blocks("docs/ctc.md", "python")[0]], capture_output=True
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    first = blocks("docs/ctc.md", "python")[0]
+    done = subprocess.run([sys.executable, "-W", "error", "-c", first], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_core
