@@ -47,7 +47,7 @@ class SequenceCall(Call):
         for name, lengths in (("label_lengths", self.labels.lengths), ("logit_lengths", frames.lengths)):
             if lengths is not None:
                 self.reads[name] = lengths
-        self.feasible = np.ones(self.items, bool)
+        self.feasible: Array
 
     def measure(self, weight: Array | None) -> tuple[float, int]:
         """The sum of weights and the number of samples."""
@@ -90,7 +90,8 @@ class SequenceCall(Call):
         self._pass(scales, losses, grad)
         if losses is None:
             return None
-        self.feasible = losses != np.inf
+        if self.full_output:
+            self.feasible = np.asarray(losses != np.inf)
         terms = self._counted_losses(losses)
         if w is not None:
             with np.errstate(invalid="ignore"):
@@ -120,7 +121,7 @@ class SequenceCall(Call):
         )
 
     def _counted_losses(self, losses: Array) -> Array:
-        return np.where(losses == np.inf, 0.0, losses) if self.zero_infinity else losses
+        return np.asarray(np.where(losses == np.inf, 0.0, losses)) if self.zero_infinity else losses
 
     def moments(self, weight: Array | None) -> tuple[Any, ...]:
         """As `_core.Kernel.moments`."""
