@@ -249,6 +249,12 @@ def test_outputs():
 # --- Sizes ----------------------------------------------------------------------------------------------------
 
 
+def test_too_many_classes():
+    wide = np.broadcast_to(np.float16(0), (1, 1, 2**20 + 1))
+    refused(ValueError, r"^logits has 1048577 classes, expected at most 1048576$", [[1]], wide)
+    assert lf.ctc([[1]], wide[..., 1:]) == pytest.approx(20 * np.log(2), rel=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 2**45, 3), (2**45, 1, 3), (1, 1, 2**45), (2**20, 2**20, 2**5)])
 def test_logits_too_large_for_memory(shape):
     """Views of one number: the gradient of so many does not fit anywhere."""

@@ -37,7 +37,7 @@ def ctc(
     for i, (row, steps) in enumerate(zip(rows, frames, strict=True)):
         given = double(logits[i, :steps])
         y = given if log_probabilities else log_softmax(given)
-        if np.isnan(given).any():
+        if np.isnan(y[:, [blank, *row]]).any():
             loss, occupation, posterior = np.nan, np.array(np.nan), np.array(np.nan)
         else:
             loss, posterior = spec(row, y, blank)

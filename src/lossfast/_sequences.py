@@ -16,6 +16,7 @@ from lossfast._arrays import Array, position
 from lossfast._errors import DomainError
 
 LARGEST = 2**62  # elements of a table of frames and states
+MOST_CLASSES = 2**20
 
 
 class Frames:
@@ -118,6 +119,8 @@ def frames(logits: Any, logit_lengths: Any, blank: Any, time_major: Any) -> Fram
         raise ValueError(f"logits has shape {given.shape}, expected at least one class along the last axis: blank")
     if not 0 <= blank < given.shape[-1]:
         raise ValueError(f"blank is {blank}, expected a class in [0, {given.shape[-1]})")
+    if given.shape[-1] > MOST_CLASSES:
+        raise ValueError(f"logits has {given.shape[-1]} classes, expected at most {MOST_CLASSES}")
     found = Frames(given, int(blank), time_major)
     found.lengths = lengths_of("logit_lengths", logit_lengths, found.samples, found.batched, found.steps, "frames")
     return found

@@ -48,7 +48,7 @@ def ctc(labels: Array, log_probabilities: Array, blank: int) -> Lattice:
     -----
     A sample is impossible if it has fewer frames than labels and blanks between equal neighbours, or if every path has
     a logit of -inf: its loss is inf and its gradient 0.  Without frames the loss is 0 for no labels, else inf.  A NaN
-    makes its own sample NaN.
+    makes its own sample NaN; of log-probabilities only those of blank and of the sample's labels are looked at.
 
     The value of a sample is computed and returned in float64, the gradient in float32 unless `logits` are float64.
 
