@@ -274,6 +274,10 @@ def test_one_sample_without_an_axis_for_it():
     assert lf.ctc(labels, logits, logit_lengths=5) == lf.ctc(labels, logits[:5])
     each, feasible = lf.ctc(labels, logits, reduction="none", full_output=True)
     assert each.shape == feasible.shape == () and each == value and feasible
+    assert lf.ctc(labels, logits, sample_weight=3.0, reduction="sum") == 3 * value
+    assert lf.ctc(labels, logits, sample_weight=3.0, reduction="none") == 3 * value
+    assert lf.ctc(labels, logits[:2], zero_infinity=True, sample_weight=2) == 0.0
+    assert lf.ctc(labels, logits, reduction="target_mean") == value / 3
     with pytest.raises(ValueError, match="needs an array with a first axis"):
         lf.ctc(labels, logits, reduction="batchmean")
 

@@ -80,11 +80,12 @@ check : bool
 SEQUENCE = Shared(
     """\
 labels : array_like of int
-    {target}: padded to (samples, labels), or of all samples one after another in one axis, which needs
-    `label_lengths`; (labels,) for one sample.  Only those within the lengths are looked at, and always checked.
+    Labels, {target}: padded to (samples, labels), or those of all samples one
+    after another in one axis, which needs `label_lengths`; (labels,) for one sample.  Only those within the lengths
+    are looked at, and always checked.
 logits : array_like
-    {pred} (unless a parameter says otherwise), or (frames, C) for one sample; float16, bfloat16, float32 or float64,
-    and anything else is taken as float64.
+    Predictions, {pred} (unless a parameter says otherwise), or (frames, C) for one
+    sample; float16, bfloat16, float32 or float64, and anything else is taken as float64.
 label_lengths, logit_lengths : array_like of int, optional
     How many labels and how many frames each sample has, by default all.  What is beyond has no influence, and a
     gradient of 0.

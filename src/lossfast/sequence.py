@@ -30,8 +30,8 @@ class Lattice(NamedTuple):
     time_major=Param(False, "Whether logits have the shape (frames, samples, C).", kind=bool, tests=(True,)),
     from_logits=Param(
         True,
-        "Whether a softmax turns `logits` into probabilities.  False: they are logarithms of probabilities and taken "
-        "as they are,\nof sum 1 or not, and the gradient is that by them.",
+        "Whether a softmax turns `logits` into probabilities.  False: they are logarithms of probabilities, taken as\n"
+        "they are whether these add up to 1 or not, and the gradient is that by them.",
         kind=bool,
         tests=(False,),
     ),
@@ -50,7 +50,8 @@ def ctc(labels: Array, log_probabilities: Array, blank: int) -> Lattice:
     a logit of -inf: its loss is inf and its gradient 0.  Without frames the loss is 0 for no labels, else inf.  A NaN
     makes its own sample NaN; of log-probabilities only those of blank and of the sample's labels are looked at.
 
-    The value of a sample is computed and returned in float64, the gradient in float32 unless `logits` are float64.
+    A sample's value is a float64, and sums are rounded once.  Gradients are computed in float32 unless `logits` are
+    float64.
 
     References
     ----------
