@@ -1,7 +1,7 @@
 """Checks that gcc vectorises the inner loops of every loss, at full width: python tests/vectorization.py
 
 Compiles csrc/kernels.c as CMakeLists.txt does, with a report, and fails where a loop over lanes of
-csrc/pointwise/loop.h or csrc/rowwise was not vectorised, or not at the width of the instruction set.
+csrc/pointwise/loop.h, csrc/rowwise or csrc/sequence was not vectorised, or not at the width of the instruction set.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ LOOPS = [
     ("cells along", "rowwise/loop.h", "along_reduce(", "x[l] = cell(", (32, 64)),
     ("derivatives along", "rowwise/loop.h", "along_spread(", "spread(targets", (32, 64)),
     ("jets", "rowwise/loop.h", "class_jets(", "const int beaten", (32, 64)),
+    ("alpha", "sequence/states.h", "forward(", "const size_t k = at + l;", (32, 64)),
+    ("beta", "sequence/states.h", "backward(", "const size_t k = at + l, next", (32, 64)),
+    ("occupation", "sequence/states.h", "occupy(", "label[k] = a.label[k]", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
 ]
 

@@ -239,7 +239,7 @@ static void along_exp(size_t n, const void *z, double top, double inverse, void 
     if (top == INFINITY)
         infinities_to_zero(n, z, 1, out);
     else
-        memcpy(out, z, n * sizeof(real));
+        memmove(out, z, n * sizeof(real)); /* exp may be z */
     for (size_t k = 0; k < n; k++) out[k] = exp_cell((out[k] - t) * i);
 }
 
