@@ -16,7 +16,7 @@ from lossfast._loss import Loss, Sequence
 
 def run(*args: Any) -> None:
     """As `_numpy_sequence.ctc`, by the compiled core where there is one."""
-    if _loss._core is not None and hasattr(_loss._core, "ctc"):
+    if _loss._core is not None:
         _loss._core.ctc(*args)
         return
     from lossfast._numpy_sequence import ctc
