@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- losses:begin -->", "<!-- losses:end -->"
 
 
-FAMILIES = {"pointwise": "value per element", "classwise": "value per row of classes"}
+FAMILIES = {
+    "pointwise": "value per element",
+    "classwise": "value per row of classes",
+    "sequence": "value per sequence",
+}
 
 
 def readme_table(family: str) -> str:
@@ -75,6 +79,7 @@ def stub() -> str:
         "from lossfast.runtime import set_isa as set_isa",
         "from lossfast.runtime import set_num_threads as set_num_threads",
         "from lossfast.runtime import threads as threads",
+        "from lossfast.sequence import ctc_posteriors as ctc_posteriors",
         "",
         "__version__: str",
         "",

@@ -84,8 +84,9 @@ static int open_operands(operands *o, const lf_ctc_call *c, lf_dtype dtype)
         const lf_in in = i ? (lf_in){c->grad.data, c->grad.dtype, c->grad.stride, c->grad.layout} : c->logits;
         const ptrdiff_t item = (ptrdiff_t)lf_itemsize(in.dtype);
         const ptrdiff_t plain[3] = {(ptrdiff_t)(c->frames * c->classes) * item, (ptrdiff_t)c->classes * item, item};
-        const lf_layout layout = {3, shape, in.layout ? in.layout->strides : plain};
-        if (in.layout && (in.layout->ndim != 3 || memcmp(in.layout->shape, shape, sizeof shape))) return 0;
+        const int laid_out = in.data && in.layout;
+        const lf_layout layout = {3, shape, laid_out ? in.layout->strides : plain};
+        if (laid_out && (in.layout->ndim != 3 || memcmp(in.layout->shape, shape, sizeof shape))) return 0;
         if (!lf_open(i ? &o->grad : &o->logits, dtype, in.data, in.data ? in.dtype : dtype, 0, &layout)) return 0;
         if (i && in.data && !o->k->store[in.dtype]) return 0;
         const ptrdiff_t *const s = layout.strides;

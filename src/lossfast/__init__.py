@@ -27,6 +27,7 @@ _HOME = {
     "threads": "runtime",
     "backend": "runtime",
     "linear_crossentropy": "linear",
+    "ctc_posteriors": "sequence",
     "value_and_grad": "catalogue",
     "get_include": "embedding",
     "get_library": "embedding",

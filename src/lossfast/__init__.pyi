@@ -16,6 +16,7 @@ from lossfast.runtime import isa as isa
 from lossfast.runtime import set_isa as set_isa
 from lossfast.runtime import set_num_threads as set_num_threads
 from lossfast.runtime import threads as threads
+from lossfast.sequence import ctc_posteriors as ctc_posteriors
 
 __version__: str
 
@@ -36,6 +37,9 @@ class CategoricalFocalCrossentropy(Loss):
 
 class CategoricalHinge(Loss):
     def __init__(self, *, axis: int = ..., ignore_index: int | None = ...) -> None: ...
+
+class CTC(Loss):
+    def __init__(self, *, blank: int = ..., time_major: bool = ..., from_logits: bool = ..., zero_infinity: bool = ...) -> None: ...
 
 class Exponential(Loss):
     def __init__(self) -> None: ...
@@ -115,6 +119,7 @@ categorical_crossentropy: CategoricalCrossentropy
 cce: CategoricalCrossentropy
 categorical_focal_crossentropy: CategoricalFocalCrossentropy
 categorical_hinge: CategoricalHinge
+ctc: CTC
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
