@@ -1,10 +1,16 @@
 /* What the parts of the driver of CTC share: the call, the samples that go together, and the memory they work in.
  * Included by run.c alone, as the files that build on it are. */
+/* Bytes of rows of a half that are all kept; of more, the first of every segment is, and the others come again.  To be
+ * set lower by tests. */
+#ifndef LATTICE_KEPT
+#define LATTICE_KEPT (1 << 19)
+#endif
+
 enum {
     ROOM = 16384, /* bytes of a tile of frames: as long as one fits, frames go across the lanes, as in rowwise/ */
     PAD = LATTICE_LANES, /* dead states between the arrays of a row: before the first stands the last of these */
     SHARED = 96,         /* lanes that short samples share */
-    KEPT = 1 << 19 /* bytes of rows that are all kept; of more, the first of every segment is, the others come again */
+    KEPT = LATTICE_KEPT
 };
 
 enum { FIRST, SECOND }; /* the halves of a sample's frames: alpha comes through one to the middle, beta the other */
@@ -116,16 +122,20 @@ static void furnish(pack *p, arena *a, const job *j, const operands *as, size_t 
     p->member[0].sum = take(a, all, sizeof(double));
     g->skip = take(a, 1, line);
     g->power = take(a, 1, line);
-    const size_t most = frames / 2 + 1, kept_rows = KEPT / row + 1;
+    const size_t most = frames / 2 + 1, few = most < KEPT / row + 1 ? most : KEPT / row + 1;
     p->segment = (root(most) + TILE - 1) / TILE * TILE;
     p->every = most > KEPT / row ? p->segment : 1;
-    const size_t n = p->segment, most_kept = root(most) > kept_rows ? root(most) : kept_rows,
-                 of_y = p->every > 1 ? n : most, of_kept = (most - 1) / p->every + 1;
+    const size_t n = p->segment;
+    size_t of_y = p->every > 1 ? n : most, of_kept = (most - 1) / p->every + 1;
+    if (!a->base) {
+        of_y = of_y > few ? of_y : few;
+        of_kept = p->every == 1 ? most : root(most) > few ? root(most) : few;
+    }
     for (int h = FIRST; h <= SECOND; h++) {
         p->rows[h] = h == SECOND || !frames ? most : (frames + 1) / 2;
-        p->y[h] = take(a, a->base || of_y > kept_rows ? of_y : kept_rows, y_size(as, p));
+        p->y[h] = take(a, of_y, y_size(as, p));
         p->start[h] = take(a, 1, row);
-        p->kept[h] = take(a, a->base || of_kept > most_kept ? of_kept : most_kept, row);
+        p->kept[h] = take(a, of_kept, row);
         bench *const b = &p->bench[h];
         if (h == SECOND && !j->halves) {
             *b = p->bench[FIRST];

@@ -47,7 +47,8 @@ static lf_status survey_lengths(const lf_ctc_call *c, extent *e, int64_t *labels
 {
     int64_t room[2][BLOCK];
     *e = (extent){0, 0, SIZE_MAX, 0};
-    const size_t most = c->concatenated ? c->nlabels : c->max_labels;
+    const size_t room_for = c->posteriors.data && c->max_labels < c->nlabels ? c->max_labels : c->nlabels;
+    const size_t most = c->concatenated ? room_for : c->max_labels;
     for (size_t first = 0; first < c->samples; first += BLOCK) {
         const size_t n = c->samples - first < BLOCK ? c->samples - first : BLOCK;
         int64_t *const of_labels = labels ? labels + first : room[0], *const of_frames =
