@@ -38,6 +38,18 @@ class CategoricalFocalCrossentropy(Loss):
 class CategoricalHinge(Loss):
     def __init__(self, *, axis: int = ..., ignore_index: int | None = ...) -> None: ...
 
+class Contrastive(Loss):
+    def __init__(self, *, margin: float = ..., squared: bool = ...) -> None: ...
+
+class CosineDistance(Loss):
+    def __init__(self, *, axis: int = ..., wrt: str = ...) -> None: ...
+
+class CosineEmbedding(Loss):
+    def __init__(self, *, margin: float = ...) -> None: ...
+
+class CosineSimilarity(Loss):
+    def __init__(self, *, axis: int = ..., wrt: str = ...) -> None: ...
+
 class CTC(Loss):
     def __init__(self, *, blank: int = ..., time_major: bool = ..., from_logits: bool = ..., zero_infinity: bool = ...) -> None: ...
 
@@ -56,6 +68,9 @@ class GeneralizedCrossentropy(Loss):
 class Hinge(Loss):
     def __init__(self) -> None: ...
 
+class HingeEmbedding(Loss):
+    def __init__(self, *, margin: float = ...) -> None: ...
+
 class Huber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
 
@@ -70,6 +85,9 @@ class MeanAbsoluteError(Loss):
 
 class MeanAbsolutePercentageError(Loss):
     def __init__(self, *, eps: float = ...) -> None: ...
+
+class MarginRanking(Loss):
+    def __init__(self, *, margin: float = ...) -> None: ...
 
 class ModifiedHuber(Loss):
     def __init__(self) -> None: ...
@@ -107,6 +125,9 @@ class SparseCategoricalCrossentropy(Loss):
 class SquaredHinge(Loss):
     def __init__(self) -> None: ...
 
+class Triplet(Loss):
+    def __init__(self, *, margin: float = ..., p: float = ..., swap: bool = ..., distance: str = ..., eps: float = ...) -> None: ...
+
 class Tweedie(Loss):
     def __init__(self, *, power: float = ...) -> None: ...
 
@@ -119,12 +140,17 @@ categorical_crossentropy: CategoricalCrossentropy
 cce: CategoricalCrossentropy
 categorical_focal_crossentropy: CategoricalFocalCrossentropy
 categorical_hinge: CategoricalHinge
+contrastive: Contrastive
+cosine_distance: CosineDistance
+cosine_embedding: CosineEmbedding
+cosine_similarity: CosineSimilarity
 ctc: CTC
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
 generalized_crossentropy: GeneralizedCrossentropy
 hinge: Hinge
+hinge_embedding: HingeEmbedding
 huber: Huber
 kullback_leibler_divergence: KLDivergence
 kld: KLDivergence
@@ -135,6 +161,7 @@ mae: MeanAbsoluteError
 mean_absolute_error: MeanAbsoluteError
 mape: MeanAbsolutePercentageError
 mean_absolute_percentage_error: MeanAbsolutePercentageError
+margin_ranking: MarginRanking
 modified_huber: ModifiedHuber
 mse: MeanSquaredError
 mean_squared_error: MeanSquaredError
@@ -152,4 +179,6 @@ smooth_l1: SmoothL1
 sparse_categorical_crossentropy: SparseCategoricalCrossentropy
 scce: SparseCategoricalCrossentropy
 squared_hinge: SquaredHinge
+triplet: Triplet
+triplet_margin: Triplet
 tweedie: Tweedie
