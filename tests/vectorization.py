@@ -51,7 +51,7 @@ LOOPS = [
     ("alpha", "sequence/states.h", "forward(", "const size_t k = at + l;", (32, 64)),
     ("beta", "sequence/states.h", "backward(", "const size_t k = at + l, next", (32, 64)),
     ("occupation", "sequence/states.h", "occupy(", "label[k] = a.label[k]", (32, 64)),
-    ("products", "embedding/vectors.h", "products(", "const double x =", (32, 64)),
+    ("products", "embedding/vectors.h", "vector_products(", "const double x =", (32, 64)),
     ("distances", "embedding/vectors.h", "distances(", "sum[l] += distance_term", (32, 64)),
     ("directions", "embedding/vectors.h", "directions(", "const double step", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
@@ -61,7 +61,7 @@ LOOPS = [
 def loop_line(file: str, function: str, body: str) -> int:
     """The line of the loop that begins so."""
     lines = (ROOT / "csrc" / file).read_text().splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("inline_ ") and function in line)
+    first = next(i for i, line in enumerate(lines) if line.startswith(("inline_ ", "static ")) and function in line)
     inside = next(i for i in range(first, len(lines)) if lines[i].strip().startswith(body))
     return 1 + max(i for i in range(first, inside) if lines[i].strip().startswith(("for (", "EACH_ROW(")))
 

@@ -190,10 +190,10 @@ static void finish(worker *w, size_t row, size_t rows)
     for (size_t r = 0; c->sum && r < rows; r++) lf_exact_add(&w->sum, w->value[r]);
 }
 
-/* The gradients of an operand: what each pair that it belongs to adds. */
-static void spread(worker *w, size_t o, size_t first, size_t rows, size_t n)
+/* The gradients of an operand: what each pair that it belongs to adds.  While they are written past the caches, two of
+ * the operands of the next group are asked for, of the first gradient's turn the first two. */
+static void spread(worker *w, size_t o, size_t turn, size_t first, size_t rows, size_t n)
 {
-    static const lf_ahead nowhere = {{"", ""}, {0, 0}};
     const job *const j = w->j;
     void *const out = j->aside[o] ? w->out[o] : j->out[o].data + first * j->size;
     int add = 0;
@@ -207,9 +207,11 @@ static void spread(worker *w, size_t o, size_t first, size_t rows, size_t n)
                                     w->factor[q], side ? -1 : 1, out);
         add = 1;
     }
-    if (j->aside[o] && j->streams && j->out[o].in_place)
-        lf_stream(&j->out[o], first, rows * n, out, nowhere);
-    else if (j->aside[o])
+    if (j->aside[o] && j->streams && j->out[o].in_place) {
+        const size_t next = first + rows * n, end = j->call->rows * j->n, a = 2 * turn % j->loss->operands;
+        lf_stream(&j->out[o], first, rows * n, out,
+                  lf_after(&j->in[a], &j->in[(a + 1) % j->loss->operands], next, end - next < PART ? 0 : end));
+    } else if (j->aside[o])
         lf_write(&j->out[o], j->dtype, first, rows * n, out);
 }
 
@@ -228,8 +230,9 @@ static void run_groups(void *context, size_t first_group, size_t last_group)
         for (size_t part = 0; j->derives && part < j->n; part += PART) {
             const size_t n = part_of(j, part), first = row * j->n + part;
             if (j->n > PART) look_at(&w, first, rows * n);
+            size_t turn = 0;
             for (size_t o = 0; o < j->loss->operands; o++)
-                if (j->wanted[o]) spread(&w, o, first, rows, n);
+                if (j->wanted[o]) spread(&w, o, turn++, first, rows, n);
         }
     }
     if (j->streams) lf_streamed();
