@@ -21,6 +21,7 @@ FAMILIES = {
     "classwise": "value per row of classes",
     "sequence": "value per sequence",
     "embedding": "value per pair or triplet",
+    "batch": "value per vector of a batch",
 }
 
 

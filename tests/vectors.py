@@ -21,3 +21,16 @@ def specified(loss, operands, **more):
     labels, vectors = operands[: d.labelled], operands[d.labelled :]
     with np.errstate(all="ignore"):
         return d.spec(*labels, *(x.astype(np.float64) for x in vectors), **params)
+
+
+def batch_operands(vectors, dtype=np.float64, seed=0, dimensions=6, classes=0):
+    """Labels, about half of them of two vectors or more, and vectors."""
+    rng = np.random.default_rng([seed, vectors, dimensions])
+    labels = rng.integers(0, classes or max(2, vectors), vectors)
+    return labels, rng.normal(0, 1, (vectors, dimensions)).astype(dtype)
+
+
+def whole_batch(loss, labels, embeddings, weight=None):
+    """The specification in double precision, with the matrix of all similarities."""
+    w = np.ones(len(labels)) if weight is None else weight
+    return loss.declaration.spec(labels, embeddings.astype(np.float64), w, **loss.get_params())

@@ -104,6 +104,9 @@ class MulticlassBrier(Loss):
 class MulticlassHinge(Loss):
     def __init__(self, *, margin: float = ..., axis: int = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
+class NTXent(Loss):
+    def __init__(self, *, temperature: float = ...) -> None: ...
+
 class Poisson(Loss):
     def __init__(self, *, log_input: bool = ..., eps: float | None = ...) -> None: ...
 
@@ -124,6 +127,9 @@ class SparseCategoricalCrossentropy(Loss):
 
 class SquaredHinge(Loss):
     def __init__(self) -> None: ...
+
+class SupervisedContrastive(Loss):
+    def __init__(self, *, temperature: float = ...) -> None: ...
 
 class Triplet(Loss):
     def __init__(self, *, margin: float = ..., p: float = ..., swap: bool = ..., distance: str = ..., eps: float = ...) -> None: ...
@@ -169,6 +175,8 @@ msle: MeanSquaredLogarithmicError
 mean_squared_logarithmic_error: MeanSquaredLogarithmicError
 multiclass_brier: MulticlassBrier
 multiclass_hinge: MulticlassHinge
+ntxent: NTXent
+info_nce: NTXent
 poisson: Poisson
 poly: Poly
 poly_loss: Poly
@@ -179,6 +187,8 @@ smooth_l1: SmoothL1
 sparse_categorical_crossentropy: SparseCategoricalCrossentropy
 scce: SparseCategoricalCrossentropy
 squared_hinge: SquaredHinge
+supervised_contrastive: SupervisedContrastive
+supcon: SupervisedContrastive
 triplet: Triplet
 triplet_margin: Triplet
 tweedie: Tweedie

@@ -170,6 +170,15 @@ x1, x2 : array_like
     An item is a pair of scores.""",
         "`x1` and `x2`: a tuple",
     ),
+    ("labels", "embeddings"): _of_operands(
+        f"""\
+labels : array_like of int
+    One for each vector, {{target}}.
+embeddings : array_like
+    {{pred}}; {_FLOATS}.
+    They are divided by their length.  An item is an anchor: a vector, against all others.""",
+        "`embeddings`, in their shape",
+    ),
     ("anchor", "positive", "negative"): _of_operands(
         f"""\
 anchor, positive, negative : array_like

@@ -9,7 +9,7 @@ import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
-from lossfast._evaluate import GRAD, VALUE, Call, Fault, check_value, reduced, threads, weight_sum
+from lossfast._evaluate import GRAD, VALUE, Call, Fault, check_value, prepare, reduced, threads, weight_sum
 from lossfast._loss import SIGN, Embedding, Loss
 
 
@@ -200,7 +200,7 @@ def evaluate(
     empty: str = "zero",
 ) -> Any:
     """The value, its gradients (a tuple where there are several), or both."""
-    call = EmbeddingCall(loss, first, second, params, threads(n_threads))
+    call: Any = prepare(loss, first, second, params, True, threads(n_threads))
     names = tuple(call.differentiable) if want & GRAD else ()
     keys = (*(("value",) if want & VALUE else ()), *names)
     given = dict(zip(keys, _outputs(out, keys), strict=True))

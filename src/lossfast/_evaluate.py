@@ -120,6 +120,10 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
         from lossfast._embedding import EmbeddingCall
 
         return EmbeddingCall(loss, y_true, y_pred, params, nthreads)
+    if loss.declaration.family == "batch":
+        from lossfast._in_batch import BatchCall
+
+        return BatchCall(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "sequence":
         from lossfast._ctc import SequenceCall
 
@@ -187,7 +191,7 @@ def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any
     if want & HESS and declaration.no_hessian:
         raise NotImplementedError(f"{loss.name} has no Hessian: {declaration.no_hessian}")
     given = {k: params.pop(k) for k in _OPTIONS if k in params and k in declaration.options}
-    if declaration.family == "embedding":
+    if declaration.family in ("embedding", "batch"):
         from lossfast._embedding import evaluate as of_vectors
 
         return of_vectors(loss, want, y_true, y_pred, **given, params=params)

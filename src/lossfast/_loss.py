@@ -351,6 +351,21 @@ class TripletEmbedding(Embedding):
     arguments = ("anchor", "positive", "negative")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchEmbedding(Embedding):
+    """Of every vector of a batch against all others, with labels that say which are alike."""
+
+    family = "batch"
+    arguments = ("labels", "embeddings")
+    labelled = True
+    by_pairs: bool  # whether a mean is one over pairs of an anchor and a positive, or over anchors
+    rows: Callable[..., Array]  # of blocks of similarities: see `_in_batch`
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What the two arguments may be, in words."""
+        return "integers, equal where vectors are alike", "vectors of shape (vectors, dimensions)"
+
+
 if _core is not None:
     _Base: Any = _core.Pointwise
 else:
@@ -633,6 +648,43 @@ def embedding(
                 vectors=vectors,
             ),
             EMBEDDING[kind.arguments],
+        )
+
+    return register
+
+
+def in_batch(
+    class_name: str,
+    *,
+    formula: str,
+    rows: Callable[..., Array],
+    by_pairs: bool,
+    names: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    **params: Param,
+) -> Callable[[Callable[..., Gradients]], Loss]:
+    """Register ``spec(labels, embeddings, weight, **params) -> Gradients`` of a whole batch as a loss.
+
+    The value is that of each anchor, the gradient that of their weighted sum.
+    """
+
+    def register(spec: Callable[..., Gradients]) -> Loss:
+        return _registered(
+            BatchEmbedding(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=names,
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="none",
+                boosting="",
+                kernel=lambda **_: VectorKernel(""),
+                rows=rows,
+                by_pairs=by_pairs,
+            ),
+            EMBEDDING["labels", "embeddings"],
         )
 
     return register

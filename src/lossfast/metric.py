@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lossfast import _in_batch
 from lossfast._arrays import Array
 from lossfast._loss import (
     SIGN,
@@ -17,6 +18,7 @@ from lossfast._loss import (
     VectorKernel,
     embedding,
     flag,
+    in_batch,
     nonnegative,
     pointwise,
     positive,
@@ -319,3 +321,125 @@ def hinge_embedding(y_true: Array, y_pred: Array, margin: float) -> Jet:
     value = np.where(y_true > 0, y_pred, np.where(short <= 0, 0.0, short))
     slope = np.where(y_true > 0, 1.0, np.where(short <= 0, 0.0, -1.0))
     return Jet(value, np.where(np.isnan(value), np.nan, slope), np.zeros_like(value))
+
+
+_TEMPERATURE = "Similarities are divided by it: the lower, the more the nearest negatives count."
+
+
+def _similarities(embeddings: Array, temperature: float) -> tuple[Array, Array, Array]:
+    """Vectors of length 1, the lengths, and all cosines divided by the temperature."""
+    norm = np.sqrt((embeddings**2).sum(axis=1, keepdims=True))
+    unit = np.where(norm > 0, embeddings / np.where(norm > 0, norm, 1.0), embeddings)
+    return unit, norm, unit @ unit.T / temperature
+
+
+def _by_embeddings(by_similarity: Array, unit: Array, norm: Array, temperature: float) -> Array:
+    """The gradient by vectors, from that by their similarities."""
+    by_unit = (by_similarity + by_similarity.T) @ unit / temperature
+    along = (by_unit * unit).sum(axis=1, keepdims=True)
+    return np.where(norm > 0, (by_unit - along * unit) / np.where(norm > 0, norm, 1.0), 0.0)
+
+
+@in_batch(
+    "NTXent",
+    formula="sum of -log(exp(s_p) / (exp(s_p) + sum of exp(s_n))) over positives p, with negatives n,"
+    "  s_j = cos(x, x_j) / temperature",
+    rows=_in_batch.pairs,
+    by_pairs=True,
+    names=("info_nce",),
+    aliases=("NTXentLoss", "nt_xent", "InfoNCE"),
+    temperature=positive(0.07, _TEMPERATURE, tests=(0.5,)),
+)
+def ntxent(labels: Array, embeddings: Array, weight: Array, temperature: float) -> Gradients:
+    """Normalized temperature-scaled cross-entropy (NT-Xent, InfoNCE) of all positive pairs of a batch.
+
+    See Also
+    --------
+    supervised_contrastive : with the other positives in the denominator, and a mean over anchors.
+
+    Notes
+    -----
+    Positives of an anchor are the other vectors with its label, negatives those with another.  The mean is that over
+    all pairs of an anchor and a positive, as in Optax and pytorch-metric-learning: sum(w l) / sum(w positives); an
+    anchor without positives counts for nothing.  A vector of zeros has the similarity 0 with any other, and no
+    gradient.  A NaN is in the similarities of every anchor.
+
+    Only a block of rows of similarities is in memory at a time.  The matrix products are NumPy's: the number of its
+    threads may change their roundings.
+
+    References
+    ----------
+    K. Sohn, "Improved deep metric learning with multi-class N-pair loss objective", NIPS 2016.
+    T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A simple framework for contrastive learning of visual
+    representations", ICML 2020, arXiv:2002.05709.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> x = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    >>> round(lf.ntxent([0, 0, 1, 1], x, temperature=1.0), 6)
+    0.551445
+    """
+    unit, norm, s = _similarities(embeddings, temperature)
+    alike = labels[:, None] == labels
+    positive, negative = alike & ~np.eye(len(labels), dtype=bool), ~alike
+    value, by = np.zeros(len(labels)), np.zeros_like(s)
+    for i in range(len(labels)):
+        for p in np.flatnonzero(positive[i]):
+            terms = np.append(np.flatnonzero(negative[i]), p)
+            top = s[i, terms].max()
+            e = np.exp(s[i, terms] - top)
+            value[i] += np.log(e.sum()) + top - s[i, p]
+            by[i, terms] += weight[i] * e / e.sum()
+            by[i, p] -= weight[i]
+    return Gradients(value, (_by_embeddings(by, unit, norm, temperature),))
+
+
+@in_batch(
+    "SupervisedContrastive",
+    formula="mean of -log(exp(s_p) / sum of exp(s_j)) over positives p, with all others j,"
+    "  s_j = cos(x, x_j) / temperature",
+    rows=_in_batch.others,
+    by_pairs=False,
+    names=("supcon",),
+    aliases=("SupConLoss",),
+    temperature=positive(0.1, _TEMPERATURE, tests=(0.5,)),
+)
+def supervised_contrastive(labels: Array, embeddings: Array, weight: Array, temperature: float) -> Gradients:
+    """Supervised contrastive loss: each vector of a batch should be nearer to those with its label than to others.
+
+    See Also
+    --------
+    ntxent : without the other positives in the denominator, and with a mean over pairs.
+
+    Notes
+    -----
+    The mean is that over anchors that have positives: others with the same label.  The loss is L_out of the paper.
+    A vector of zeros has the similarity 0 with any other, and no gradient.  A NaN is in the similarities of every
+    anchor.
+
+    Only a block of rows of similarities is in memory at a time.  The matrix products are NumPy's: the number of its
+    threads may change their roundings.
+
+    References
+    ----------
+    P. Khosla et al., "Supervised contrastive learning", NeurIPS 2020, arXiv:2004.11362.
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> x = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    >>> round(lf.supervised_contrastive([0, 0, 1, 1], x, temperature=1.0), 6)
+    0.551445
+    """
+    unit, norm, s = _similarities(embeddings, temperature)
+    itself = np.eye(len(labels), dtype=bool)
+    positive = (labels[:, None] == labels) & ~itself
+    value, by = np.zeros(len(labels)), np.zeros_like(s)
+    for i in np.flatnonzero(positive.any(axis=1)):
+        rest = ~itself[i]
+        top = s[i, rest].max()
+        e = np.where(rest, np.exp(s[i] - top), 0.0)
+        value[i] = np.log(e.sum()) + top - s[i, positive[i]].mean()
+        by[i] = weight[i] * (e / e.sum() - positive[i] / positive[i].sum())
+    return Gradients(value, (_by_embeddings(by, unit, norm, temperature),))
