@@ -18,8 +18,11 @@ GOALS = {
     ("cosine_similarity", 100_000, 768): Goal((0.90, 0.90), 7, 30),
     ("triplet", 100_000, 128): Goal((0.90, 0.90), 7, 20),
     ("contrastive", 100_000, 128): Goal((0.90, 0.90), 7, 20),
+    ("ntxent", 4096, 256): Goal((0.77, 0.77), 2, 3),
 }
-WRITTEN = {"cosine_similarity": 1, "contrastive": 2, "triplet": 3}  # gradients
+WRITTEN = {"cosine_similarity": 1, "contrastive": 2, "triplet": 3, "ntxent": 1}  # gradients
+TEMPERATURE = 0.07
+BOUND = "lossfast products alone"  # so that it is not taken for a peer
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class Case(contenders.Case):
         import lossfast as lf
 
         loss = lf.get(self.loss)
+        if self.loss == "ntxent":
+            [labels], [x] = data(self)
+            value, gradient = loss.value_and_grad(labels, x.astype(np.float64))  # which tests compare with the formula
+            return value, gradient.reshape(-1)[self.probed()]
         params = {k: v for k, v in loss.get_params().items() if k not in ("axis", "wrt")}
         labels, vectors = data(self)
         total, probed = 0.0, np.arange(self.n)[self.probed()]
@@ -76,10 +83,12 @@ class Case(contenders.Case):
 def data(case: Case) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Labels, if there are, and vectors; the same in every process."""
     rng = np.random.default_rng(40)
-    count = 3 if case.loss == "triplet" else 2
+    count = {"triplet": 3, "ntxent": 1}.get(case.loss, 2)
     shape = case.rows, case.dimensions
     vectors = [rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(case.dimensions)) for _ in range(count)]
     labels = [rng.integers(0, 2, case.rows)] if case.loss == "contrastive" else []
+    if case.loss == "ntxent":
+        labels = [np.arange(case.rows) // 2]  # two views of each
     return labels, vectors
 
 
@@ -103,10 +112,16 @@ def torch(case: Case) -> Iterator[Contender]:
         d = f.pairwise_distance(x1, x2, eps=0.0)
         return torch.where(same > 0, d**2, (MARGIN - d).clamp(min=0) ** 2).mean()
 
+    def ntxent(x: Any) -> Any:
+        u = f.normalize(x)
+        s = (u @ u.T / TEMPERATURE).masked_fill(torch.eye(case.rows, dtype=torch.bool), -torch.inf)
+        return f.cross_entropy(s, torch.arange(case.rows) ^ 1)
+
     losses: dict[str, Callable[..., Any]] = {
         "cosine_similarity": lambda y_pred, y_true: -f.cosine_similarity(y_true, y_pred).mean(),
         "contrastive": contrastive,
         "triplet": lambda a, p, n: f.triplet_margin_loss(a, p, n, margin=MARGIN),
+        "ntxent": ntxent,
     }
     torch.set_num_threads(THREADS)
     labels, arrays = data(case)
@@ -152,12 +167,18 @@ def jax(case: Case) -> Iterator[Contender]:
     def triplet(a: Any, p: Any, n: Any) -> Any:
         return jnp.maximum(distance(a, p) - distance(a, n) + MARGIN, 0).mean()
 
+    def ntxent(x: Any) -> Any:
+        u = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+        s = jnp.where(jnp.eye(case.rows, dtype=bool), -jnp.inf, u @ u.T / TEMPERATURE)
+        rows = jnp.arange(case.rows)
+        return (jax.nn.logsumexp(s, axis=1) - s[rows, rows ^ 1]).mean()
+
     labels, arrays = data(case)
     vectors = [jax.device_put(x) for x in arrays]
     same = jax.device_put(labels[0]) if labels else None
     if case.loss == "cosine_similarity":
         vectors.reverse()
-    losses = {"cosine_similarity": cosine_similarity, "contrastive": contrastive, "triplet": triplet}
+    losses = {"cosine_similarity": cosine_similarity, "contrastive": contrastive, "triplet": triplet, "ntxent": ntxent}
     graph = jax.jit(jax.value_and_grad(losses[case.loss], argnums=tuple(range(WRITTEN[case.loss]))))
 
     def call() -> tuple[Any, Any]:
@@ -176,3 +197,20 @@ class _Gradients(tuple):
 
 def _together(gradients: Any) -> Any:
     return _Gradients(gradients)
+
+
+def products_alone(case: Case) -> Contender:
+    """What no form of the loss of a batch can do without: the similarities, and what they add to both sides."""
+    _, [x] = data(case)
+    step = max(1, (16 << 20) // (4 * case.rows))
+    z, total = np.empty((step, case.rows), np.float32), np.zeros_like(x)
+
+    def call() -> tuple[Any, Any]:
+        for first in range(0, case.rows, step):
+            part = x[first : first + step]
+            here = np.matmul(part, x.T, out=z[: len(part)])
+            total[first : first + step] += here @ x
+            np.add(total, here.T @ part, out=total)
+        return 0.0, None
+
+    return Contender(BOUND, call)
