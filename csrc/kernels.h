@@ -151,8 +151,7 @@ typedef struct {
     void (*lattice_powers)(size_t lanes, int64_t power, void *powers);
     void (*lattice_occupation)(const lattice *g, const void *alpha, const void *beta, void *label, void *blank,
                                double *factor);
-    void (*lattice_scatter)(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad,
-                            size_t stride);
+    void (*lattice_scatter)(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad);
     void (*lattice_interleave)(size_t n, const void *label, const void *blank, double factor, void *out);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);

@@ -150,6 +150,6 @@ static void furnish(pack *p, arena *a, const job *j, const operands *as, size_t 
         b->pairs = take(a, j->call->posteriors.data ? 2 : 0, line);
         b->factor = take(a, n * count, sizeof(double));
         b->in = take(a, as->across ? TILE * j->classes : j->classes, as->size);
-        b->out = take(a, as->across ? TILE * j->classes : j->classes, as->size);
+        b->out = take(a, j->classes, as->size);
     }
 }
