@@ -11,7 +11,6 @@ from lossfast._errors import DomainError
 from lossfast._loss import REGISTRY
 from lossfast._numpy import double
 
-
 HIGHEST = 2.0**30  # of logarithms of probabilities: the compiled core leaves no more room for the exponents of a sum
 
 
