@@ -87,6 +87,9 @@ struct lf_rowwise {
                     const void *class_weight, double sums[5], void *grad, void *hess);
 };
 
+/* Back pointers of Viterbi's recursion: sequence/paths.h. */
+enum { STAY = 0, FROM_BLANK = 1, FROM_LABEL = 2, ENTERED = 4 };
+
 /* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while
  * something is computed that leaves the memory idle.  Processors do not look ahead far enough by themselves. */
 typedef struct {
@@ -125,6 +128,14 @@ typedef struct {
                  double *factor, row_group *g);
     double (*highest)(size_t n, const void *x, size_t *at); /* the first of the largest elements, or a NaN; n > 0 */
     double (*hinge_terms)(size_t n, const void *z, const void *target, void *margin);
+    /* Paths through frames: sequence/paths.h; NULL in a table of floats: log, log_add. */
+    void (*best_across)(size_t classes, const void *tile, double *top, int32_t *best);
+    void (*log_probabilities)(size_t n, const void *z, double top, double log_sum, double *out);
+    void (*viterbi)(size_t n, const double *blank, const double *label, double *next_blank, double *next_label,
+                    const void *row, const int32_t *classes, const double *skip, double top, double log_sum,
+                    double blank_log_p, uint8_t *back);
+    void (*log)(size_t n, const void *x, void *y);
+    void (*log_add)(size_t n, const double *a, const double *b, double *out);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

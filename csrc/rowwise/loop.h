@@ -377,12 +377,19 @@ static double hinge_terms(size_t n, const void *z, const void *target, void *mar
 static double highest(size_t n, const void *x, size_t *at)
 {
     const real *restrict in = x;
-    real top = row_top(n, in);
-    for (size_t i = 0; i < n; i++)
-        if (in[i] != in[i]) { /* a maximum does not show it */
-            *at = i;
-            return (double)in[i];
-        }
-    for (*at = 0; in[*at] != top;) ++*at;
+    const real top = row_top(n, in);
+    ireal wrong = 0; /* a maximum does not show a NaN */
+    for (size_t i = 0; i < n; i++) wrong |= (ireal)(in[i] != in[i]);
+    if (wrong) {
+        for (*at = 0; in[*at] == in[*at];) ++*at;
+        return (double)in[*at];
+    }
+    size_t i = 0;
+    for (ireal found = 0; i + LANES <= n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) found |= (ireal)(in[i + l] == top);
+        if (found) break;
+    }
+    while (in[i] != top) i++;
+    *at = i;
     return (double)top;
 }

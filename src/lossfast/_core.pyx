@@ -469,6 +469,9 @@ def weight_sum(weight, int nthreads):
     return total
 
 
+include "_decoding.pxi"
+
+
 def pointwise_names():
     names = []
     cdef const lf_pointwise *loss = lf_pointwise_at(0)
