@@ -208,9 +208,11 @@ def edit_distance(
         counts[n] = 0
         i, j = len(r), len(h)
         while i or j:
-            if i and table[i][j] == table[i - 1][j] + 1:
+            here = table[i][j]
+            differ = bool(i and j and r[i - 1] != h[j - 1])
+            if i and here == table[i - 1][j] + 1:
                 i, counts[n, 1] = i - 1, counts[n, 1] + 1
-            elif i and j and table[i][j] == table[i - 1][j - 1] + (r[i - 1] != h[j - 1]):
-                i, j, counts[n, 0] = i - 1, j - 1, counts[n, 0] + (r[i - 1] != h[j - 1])
-            else:
+            elif here == table[i][j - 1] + 1 and not (differ and here == table[i - 1][j - 1] + 1):
                 j, counts[n, 2] = j - 1, counts[n, 2] + 1
+            else:
+                i, j, counts[n, 0] = i - 1, j - 1, counts[n, 0] + differ

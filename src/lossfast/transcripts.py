@@ -44,7 +44,7 @@ def _integers(name: str, x: Any) -> Array:
     largest = np.iinfo(np.int64).max
     if array.dtype == np.uint64 and array.size and int(array.max()) > largest:
         raise ValueError(f"{name} has the element {int(array.max())}, expected at most {largest}")
-    return np.ascontiguousarray(array, np.int64)
+    return array.astype(np.int64, order="C", copy=False)
 
 
 def _batch(name: str, x: Any, lengths_name: str, lengths: Any, numbers: dict[str, int]) -> _Batch:
@@ -174,9 +174,10 @@ def edit_distance(
 
     Notes
     -----
-    There are often several ways to make do with the fewest edits.  Those counted are found going back from the ends
-    (without what both have in common there, first at the beginning, then at the end): a deletion wherever that is one
-    of the ways, else a match or a substitution, else an insertion.
+    There are often several ways to make do with the fewest edits.  The one that is counted is that of RapidFuzz and
+    jiwer: what both sequences have in common at the beginning, and then at the end, matches; going back from there, a
+    deletion wherever it is one of the ways, else an insertion where it is one and a substitution is not, else a match or
+    a substitution.
 
     Python's characters are code points: normalise text that may have combining characters.
 

@@ -323,8 +323,9 @@ typedef struct {
     const int64_t *references, *hypotheses;              /* all sequences, one after another */
     const int64_t *reference_starts, *hypothesis_starts; /* of each, and, pairs + 1, the end of the last */
     int64_t *distance;                                   /* of each pair */
-    int64_t *counts; /* NULL or pairs x 3: substitutions, deletions, insertions of one way to do it, which going back
-                        from the end deletes where it can, else matches or substitutes, else inserts */
+    int64_t *counts; /* NULL or pairs x 3: substitutions, deletions, insertions of one way to do it, which matches what
+                        both have in common at the beginning and then at the end, and going back from there deletes
+                        where that is a way, else inserts where that is one and substituting is not */
 } lf_edit_call;
 lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size);
 lf_status lf_edit(const lf_edit_call *call, void *workspace, size_t size, const lf_control *control);
