@@ -25,8 +25,12 @@ def decode(request):
     def call(*args, **kwargs):
         if request.param == "greedy":
             return lf.ctc_greedy_decode(*args, **kwargs)
-        options = {"beam": {"beam_width": 7, "top": 3}, "beam of 1": {"beam_width": 1}}
-        return lf.ctc_beam_search(*args, **options.get(request.param, {"class_threshold": -3.0}), **kwargs)
+        beams = {
+            "beam": {"beam_width": 7, "top": 3},
+            "beam of 1": {"beam_width": 1},
+            "beam, threshold": {"beam_width": 5, "class_threshold": -3.0},
+        }
+        return lf.ctc_beam_search(*args, **beams[request.param], **kwargs)
 
     return call
 
@@ -111,13 +115,12 @@ def test_it_is_its_specification(data):
         "logit_lengths": data.draw(st.sampled_from([None, rng.integers(0, frames + 1, samples)])),
     }
     tolerance = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 2e-6, "atol": 2e-6}
-    got, want = (how(lf.ctc_greedy_decode, z, **options) for how in (lambda f, *a, **k: f(*a, **k), by_specification))
+    got, want = lf.ctc_greedy_decode(z, **options), by_specification(lf.ctc_greedy_decode, z, **options)
     assert_close(got, want, **tolerance)
-    if dtype != np.float64 and not options["from_logits"]:
-        z = z.astype(np.float64)
-    options |= {"beam_width": data.draw(st.integers(1, 12)), "class_threshold": data.draw(st.sampled_from([None, -4.0]))}
+    options["beam_width"] = data.draw(st.integers(1, 12))
     options["top"] = data.draw(st.integers(1, options["beam_width"]))
-    got, want = (how(lf.ctc_beam_search, z, **options) for how in (lambda f, *a, **k: f(*a, **k), by_specification))
+    options["class_threshold"] = data.draw(st.sampled_from([None, -4.0]))
+    got, want = lf.ctc_beam_search(z, **options), by_specification(lf.ctc_beam_search, z, **options)
     if dtype == np.float64:  # in float32, and of halves, hypotheses may be too close to be told apart
         assert_close(got, want, **tolerance)
     else:
@@ -149,6 +152,7 @@ def test_a_long_sequence():
     assert wide >= narrow > -np.inf
 
 
+@pytest.mark.compiled
 def test_nodes_of_prefixes_are_used_again():
     """The beam changes all the time, and its prefixes share little: every node dies and is born again."""
     frames, classes = 400, 6
@@ -176,9 +180,9 @@ def test_equal_classes_and_prefixes():
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan])
-@pytest.mark.parametrize("classes", [1, 5, 40, 200, 1500])
+@pytest.mark.parametrize("classes", [1, 5, 40, 200, 1500] if lf.backend() == "c" else [1, 5, 40])
 def test_a_nan_stays_in_its_sample(decode, dtype, classes, bad):
-    z = RNG.normal(size=(4, 33, classes)).astype(dtype)
+    z = RNG.normal(size=(4, 33, classes)).astype(dtype)  # a frame more than a tile
     want = decode(z)
     z[1, 32, classes // 2] = z[3, 0, classes - 1] = bad
     for from_logits in (True, False):
@@ -270,7 +274,7 @@ def test_lists_and_integers():
     assert hypotheses(lf.ctc_greedy_decode(np.array([[[0, 3], [9, 1]]], np.uint8))) == [(1,)]
 
 
-@pytest.mark.parametrize("classes", [6, 150])
+@pytest.mark.parametrize("classes", [6, 150] if lf.backend() == "c" else [6])
 @pytest.mark.parametrize("name", [*layouts(np.zeros((2, 2, 2))), "time_major=True", "broadcast"])
 def test_memory_layout_changes_no_bit(decode, dtype, name, classes):
     z = RNG.normal(size=(3, 45, classes)).astype(dtype)
@@ -505,6 +509,4 @@ def test_a_threshold_leaves_classes_out():
     found = lf.ctc_beam_search(log_p, top=4, from_logits=False, class_threshold=np.log(0.2))
     assert hypotheses(found) == [(1,), (), (), ()]
     np.testing.assert_allclose(found.log_probability[0, 0], np.log(0.6) - 5 + np.log(0.9), rtol=1e-14)
-    assert_same(
-        tuple(lf.ctc_beam_search(log_p, top=4, class_threshold=-1e9)), tuple(lf.ctc_beam_search(log_p, top=4))
-    )
+    assert_same(tuple(lf.ctc_beam_search(log_p, top=4, class_threshold=-1e9)), tuple(lf.ctc_beam_search(log_p, top=4)))

@@ -253,7 +253,7 @@ def test_an_update_that_fails_changes_nothing():
         rate.merge(lf.ErrorRate("character"))
     with pytest.raises(TypeError, match="expected an ErrorRate"):
         rate.merge(0.5)
-    with pytest.raises(ValueError, match="'words', expected one of .*did you mean 'word'"):
+    with pytest.raises(ValueError, match=r"'words', expected one of .*did you mean 'word'"):
         lf.ErrorRate("words")
 
 

@@ -1,7 +1,7 @@
 """Checks that gcc vectorises the inner loops of every loss, at full width: python tests/vectorization.py
 
 Compiles csrc/kernels.c as CMakeLists.txt does, with a report, and fails where a loop over lanes of
-csrc/pointwise/loop.h or csrc/rowwise was not vectorised, or not at the width of the instruction set.
+csrc/pointwise/loop.h, csrc/rowwise or csrc/sequence was not vectorised, or not at the width of the instruction set.
 """
 
 from __future__ import annotations
@@ -48,13 +48,17 @@ LOOPS = [
     ("derivatives along", "rowwise/loop.h", "along_spread(", "spread(targets", (32, 64)),
     ("jets", "rowwise/loop.h", "class_jets(", "const int beaten", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
+    ("best class across", "sequence/paths.h", "best_across(", "const real x", (32, 64)),
+    ("log-probabilities", "sequence/paths.h", "log_probabilities(", "const double below", (32, 64)),
+    ("Viterbi", "sequence/paths.h", "viterbi(", "const double b = ", (32, 64)),
+    ("log of a sum", "sequence/paths.h", "log_add(", "const double high", (64,)),
 ]
 
 
 def loop_line(file: str, function: str, body: str) -> int:
     """The line of the loop that begins so."""
     lines = (ROOT / "csrc" / file).read_text().splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("inline_ ") and function in line)
+    first = next(i for i, line in enumerate(lines) if line.startswith(("inline_ ", "static ")) and function in line)
     inside = next(i for i in range(first, len(lines)) if lines[i].strip().startswith(body))
     return 1 + max(i for i in range(first, inside) if lines[i].strip().startswith(("for (", "EACH_ROW(")))
 

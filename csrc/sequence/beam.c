@@ -3,8 +3,9 @@
  * probability of its paths that end in blank and of those that end in its last label.
  *
  * Prefixes are nodes of a trie; a node lives while it or a descendant is in the beam, so paths of one prefix always
- * meet in one node.  The beam is kept in order of probability, and the classes of a frame are taken in that order too,
- * as far as they are needed: then extensions can be given up as soon as one is too improbable. */
+ * meet in one node.  The beam is kept in order of probability, and the classes of a frame are taken in that order too:
+ * so the threshold that a candidate for the next beam must be above rises fast, and all the rest of the prefixes, or of
+ * the classes, can be given up at once. */
 #include "frames.h"
 
 #include <math.h>
@@ -18,18 +19,18 @@ typedef struct {
     int32_t slot;                  /* in the beam, NOBODY or FREED */
 } node;
 
+/* Prefixes, the most probable first, with the log-probabilities of their paths that end in blank, in a label, and of
+ * both. */
 typedef struct {
-    double blank, label, total; /* log-probabilities of paths that end in blank, in a label, and of both */
-    int32_t node;
-} prefix;
+    size_t n;
+    double *blank, *label, *total;
+    int32_t *node, *last; /* last: label, NOBODY of the root */
+} prefixes;
 
-/* A prefix that may be in the next beam; before others of equal score comes the one with the lower order. */
+/* A prefix that may be in the next beam: one of the beam, perhaps extended by a label. */
 typedef struct {
     double score;
-    uint64_t order;
-    int32_t slot;  /* of the prefix that it is, or extends */
-    int32_t label; /* that it is extended by; NOBODY: it is that prefix */
-    int32_t node;  /* if it has one */
+    int32_t slot, label; /* label: NOBODY if it is not extended */
 } candidate;
 
 typedef struct {
@@ -44,32 +45,47 @@ typedef struct {
     char *room;
     node *nodes;
     int32_t used, freed; /* how many have ever been, and the first that is free again */
-    size_t n;            /* prefixes in the beam */
-    prefix *beam, *next;
+    prefixes beam, next;
     double *stays, *enters, *blank, *label, *total; /* of the prefixes in the beam, after this frame */
-    candidate *heap;                                /* the least first */
-    size_t nheap;
-    uint64_t order;
-    double threshold;             /* a candidate must be above it */
-    double *log_p;                /* of the classes */
-    int32_t *ranked, *child_with; /* classes: the best `nranked` stand last, before them a heap; children */
-    size_t nclasses, nranked;
+    int32_t *same_label;                            /* of each, the next in the beam with the same last label */
+    size_t width, ncandidates;
+    candidate *candidates, *spare; /* room for twice the width; among equals the earlier goes first */
+    double *scores;
+    double threshold;
+    double *log_p;        /* of the classes */
+    int32_t *with_label;  /* of each class the first prefix in the beam that ends in it, and whose parent is there */
+    int32_t *ranked;      /* a heap of classes */
+    unsigned char *taken; /* prefixes in the beam whose extension by the class at hand is there too */
 } worker;
+
+static void lay_out_prefixes(lf_parts *parts, size_t width, prefixes *p)
+{
+    p->blank = lf_part(parts, width, sizeof(double));
+    p->label = lf_part(parts, width, sizeof(double));
+    p->total = lf_part(parts, width, sizeof(double));
+    p->node = lf_part(parts, width, sizeof(int32_t));
+    p->last = lf_part(parts, width, sizeof(int32_t));
+}
 
 static lf_parts lay_out(const job *j, char *base, worker *w)
 {
     const size_t width = j->call->beam_width, classes = j->call->input.classes;
-    lf_parts parts = {.base = base};
+    lf_parts parts = {.base = base, .overflow = width > SIZE_MAX / 2};
+    w->width = width;
     w->room = lf_part(&parts, lf_frames_room(&j->f), 1);
     w->nodes = lf_part(&parts, j->nodes, sizeof *w->nodes);
-    w->beam = lf_part(&parts, width, sizeof *w->beam);
-    w->next = lf_part(&parts, width, sizeof *w->next);
+    lay_out_prefixes(&parts, width, &w->beam);
+    lay_out_prefixes(&parts, width, &w->next);
     double **const arrays[] = {&w->stays, &w->enters, &w->blank, &w->label, &w->total};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) *arrays[i] = lf_part(&parts, width, sizeof(double));
-    w->heap = lf_part(&parts, width, sizeof *w->heap);
+    w->same_label = lf_part(&parts, width, sizeof *w->same_label);
+    w->taken = lf_part(&parts, width, sizeof *w->taken);
+    w->candidates = lf_part(&parts, 2 * width, sizeof *w->candidates);
+    w->spare = lf_part(&parts, 2 * width, sizeof *w->spare);
+    w->scores = lf_part(&parts, 2 * width, sizeof *w->scores);
     w->log_p = lf_part(&parts, classes, sizeof *w->log_p);
+    w->with_label = lf_part(&parts, classes, sizeof *w->with_label);
     w->ranked = lf_part(&parts, classes, sizeof *w->ranked);
-    w->child_with = lf_part(&parts, classes, sizeof *w->child_with);
     return parts;
 }
 
@@ -84,6 +100,13 @@ static int32_t new_node(worker *w, int32_t parent, int32_t label)
         .parent = parent, .label = label, .child = NOBODY, .next = above->child, .previous = NOBODY, .slot = NOBODY};
     if (above->child != NOBODY) w->nodes[above->child].previous = i;
     above->child = i;
+    return i;
+}
+
+static int32_t child_of(const worker *w, int32_t parent, int32_t label)
+{
+    int32_t i = w->nodes[parent].child;
+    while (i != NOBODY && w->nodes[i].label != label) i = w->nodes[i].next;
     return i;
 }
 
@@ -105,37 +128,81 @@ static void release(worker *w, int32_t i)
     }
 }
 
-/* --- Heaps -------------------------------------------------------------------------------------------------------- */
+/* --- Candidates --------------------------------------------------------------------------------------------------- */
 
-static int is_worse(const candidate *a, const candidate *b)
+/* The number that k of n > k are before, from the largest down; they are moved about (C. A. R. Hoare, "Algorithm 65:
+ * find", CACM 4 (1961) 321-322). */
+static double kth_largest(double *x, size_t n, size_t k)
 {
-    return a->score < b->score || (a->score == b->score && a->order > b->order);
-}
-
-static void sift_candidate(candidate *heap, size_t n, size_t i)
-{
-    const candidate x = heap[i];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && is_worse(&heap[child + 1], &heap[child])) child++;
-        if (!is_worse(&heap[child], &x)) break;
-        heap[i] = heap[child];
+    const ptrdiff_t wanted = (ptrdiff_t)k;
+    for (ptrdiff_t low = 0, high = (ptrdiff_t)n - 1; low < high;) {
+        const double pivot = x[wanted];
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (x[i] > pivot) i++;
+            while (pivot > x[j]) j--;
+            if (i > j) break;
+            const double t = x[i];
+            x[i++] = x[j], x[j--] = t;
+        }
+        if (j < wanted) low = i;
+        if (wanted < i) high = j;
     }
-    heap[i] = x;
+    return x[wanted];
 }
 
-static void add_candidate(worker *w, size_t width, candidate x)
+/* Of more candidates than the beam holds the best, in their order. */
+static void prune(worker *w)
 {
-    x.order = w->order++;
-    if (w->nheap < width) {
-        w->heap[w->nheap++] = x;
-        if (w->nheap < width) return;
-        for (size_t i = width / 2; i-- > 0;) sift_candidate(w->heap, width, i);
-    } else {
-        w->heap[0] = x;
-        sift_candidate(w->heap, width, 0);
+    const size_t n = w->ncandidates;
+    if (n <= w->width) return;
+    for (size_t i = 0; i < n; i++) w->scores[i] = w->candidates[i].score;
+    const double least = kth_largest(w->scores, n, w->width - 1);
+    size_t above = 0, kept = 0;
+    for (size_t i = 0; i < n; i++) above += w->candidates[i].score > least;
+    size_t equals = w->width - above;
+    for (size_t i = 0; i < n; i++) {
+        const candidate c = w->candidates[i];
+        const int is_equal = c.score == least && equals;
+        w->candidates[kept] = c;
+        kept += c.score > least || is_equal;
+        equals -= (size_t)is_equal;
     }
-    w->threshold = w->heap[0].score;
+    w->ncandidates = kept;
+    w->threshold = least;
 }
+
+static void add_candidate(worker *w, double score, size_t slot, int32_t label)
+{
+    w->candidates[w->ncandidates++] = (candidate){score, (int32_t)slot, label};
+    if (w->ncandidates == 2 * w->width) prune(w);
+}
+
+/* From the best to the worst: runs that are in order already are merged, two by two. */
+static void sort_candidates(worker *w)
+{
+    const size_t n = w->ncandidates;
+    for (size_t runs = 2; runs > 1;) {
+        const candidate *const from = w->candidates;
+        candidate *to = w->spare;
+        runs = 0;
+        for (size_t first = 0; first < n; runs++) {
+            size_t middle = first + 1;
+            while (middle < n && from[middle].score <= from[middle - 1].score) middle++;
+            size_t end = middle < n ? middle + 1 : n;
+            while (end < n && from[end].score <= from[end - 1].score) end++;
+            size_t i = first, k = middle;
+            while (i < middle && k < end) *to++ = from[k].score > from[i].score ? from[k++] : from[i++];
+            while (i < middle) *to++ = from[i++];
+            while (k < end) *to++ = from[k++];
+            first = end;
+        }
+        w->spare = w->candidates;
+        w->candidates = to - n;
+    }
+}
+
+/* --- Classes ------------------------------------------------------------------------------------------------------ */
 
 static int is_better_class(const double *log_p, int32_t a, int32_t b)
 {
@@ -153,134 +220,127 @@ static void sift_class(const double *log_p, int32_t *heap, size_t n, size_t i)
     heap[i] = x;
 }
 
-/* The class of a rank, NOBODY beyond the last: those before it have been asked for. */
-static int32_t class_of_rank(worker *w, size_t rank)
+/* The classes that can make a candidate of the best prefix, as a heap; returns how many. */
+static size_t rank_classes(worker *w, size_t classes)
 {
-    if (rank == w->nranked) {
-        const size_t left = w->nclasses - w->nranked;
-        if (!left) return NOBODY;
-        const int32_t best = w->ranked[0];
-        w->ranked[0] = w->ranked[left - 1];
-        sift_class(w->log_p, w->ranked, left - 1, 0);
-        w->ranked[left - 1] = best;
-        w->nranked++;
+    enum { TOGETHER = 16 };
+    const double best = w->beam.total[0], threshold = w->threshold;
+    size_t n = 0;
+    for (size_t first = 0; first < classes; first += TOGETHER) {
+        const size_t end = classes - first < TOGETHER ? classes : first + TOGETHER;
+        int any = 0;
+        for (size_t k = first; k < end; k++) any |= best + w->log_p[k] > threshold;
+        for (size_t k = first; any && k < end; k++) {
+            w->ranked[n] = (int32_t)k;
+            n += best + w->log_p[k] > threshold;
+        }
     }
-    return w->ranked[w->nclasses - 1 - rank];
+    for (size_t i = n / 2; i-- > 0;) sift_class(w->log_p, w->ranked, n, i);
+    return n;
+}
+
+static void leave_out_classes(double *log_p, size_t classes, double least)
+{
+    size_t best = 0;
+    for (size_t k = 1; k < classes; k++) best = log_p[k] > log_p[best] ? k : best;
+    for (size_t k = 0; k < classes; k++)
+        if (k != best && log_p[k] < least) log_p[k] = -INFINITY;
 }
 
 /* --- One frame ---------------------------------------------------------------------------------------------------- */
 
 /* Prefixes that stay what they are: their own paths, and those of the prefix before that enter their last label. */
-static void update_prefixes(worker *w, const job *j)
+static void update_prefixes(worker *w, const job *j, double blank)
 {
-    const double blank = w->log_p[j->call->input.blank];
-    for (size_t i = 0; i < w->n; i++) {
-        const prefix *const p = &w->beam[i];
-        const node *const own = &w->nodes[p->node];
-        const int is_root = p->node == ROOT;
-        const double log_p = is_root ? -INFINITY : w->log_p[own->label];
-        const int32_t before = is_root ? NOBODY : w->nodes[own->parent].slot;
+    const prefixes *const p = &w->beam;
+    for (size_t i = 0; i < p->n; i++) {
+        const int is_root = p->node[i] == ROOT;
+        const int32_t last = p->last[i], parent = is_root ? ROOT : w->nodes[p->node[i]].parent;
+        const int32_t before = is_root ? NOBODY : w->nodes[parent].slot;
+        const double log_p = is_root ? -INFINITY : w->log_p[last];
         double enters = -INFINITY;
         if (before != NOBODY) {
-            const int repeats = own->parent != ROOT && w->nodes[own->parent].label == own->label;
-            enters = (repeats ? w->beam[before].blank : w->beam[before].total) + log_p;
+            enters = (p->last[before] == last ? p->blank[before] : p->total[before]) + log_p;
+            w->same_label[i] = w->with_label[last];
+            w->with_label[last] = (int32_t)i;
         }
-        w->blank[i] = p->total + blank;
-        w->stays[i] = p->label + log_p;
+        w->blank[i] = p->total[i] + blank;
+        w->stays[i] = p->label[i] + log_p;
         w->enters[i] = enters;
     }
-    j->f.wide->log_add(w->n, w->stays, w->enters, w->label);
-    j->f.wide->log_add(w->n, w->blank, w->label, w->total);
+    j->f.wide->log_add(p->n, w->stays, w->enters, w->label);
+    j->f.wide->log_add(p->n, w->blank, w->label, w->total);
 }
 
-static void rank_classes(worker *w, const job *j)
+/* Every prefix extended by a class, unless that is in the beam already. */
+static void extend(worker *w, int32_t class)
 {
-    size_t n = 0;
-    for (size_t k = 0; k < j->call->input.classes; k++) {
-        w->ranked[n] = (int32_t)k;
-        n += w->beam[0].total + w->log_p[k] > w->threshold && (int64_t)k != j->call->input.blank;
+    const prefixes *const p = &w->beam;
+    const double log_p = w->log_p[class];
+    for (int32_t i = w->with_label[class]; i != NOBODY; i = w->same_label[i])
+        w->taken[w->nodes[w->nodes[p->node[i]].parent].slot] = 1;
+    for (size_t i = 0; i < p->n && p->total[i] + log_p > w->threshold; i++) {
+        const double score = (p->last[i] == class ? p->blank[i] : p->total[i]) + log_p;
+        if (!w->taken[i] && score > w->threshold) add_candidate(w, score, i, class);
     }
-    w->nclasses = n;
-    w->nranked = 0;
-    for (size_t i = n / 2; i-- > 0;) sift_class(w->log_p, w->ranked, n, i);
+    for (int32_t i = w->with_label[class]; i != NOBODY; i = w->same_label[i])
+        w->taken[w->nodes[w->nodes[p->node[i]].parent].slot] = 0;
 }
 
-/* Extensions of a prefix by a class; returns whether there can be any of the prefixes after it. */
-static int extend(worker *w, const job *j, size_t slot)
+/* The candidates become the beam. */
+static void select_beam(worker *w)
 {
-    const prefix *const p = &w->beam[slot];
-    const node *const own = &w->nodes[p->node];
-    const int32_t last = p->node == ROOT ? NOBODY : own->label;
-    size_t rank = 0;
-    for (int32_t i = own->child; i != NOBODY; i = w->nodes[i].next) w->child_with[w->nodes[i].label] = i;
-    for (int32_t class; (class = class_of_rank(w, rank)) != NOBODY; rank++) {
-        const double log_p = w->log_p[class];
-        if (!(p->total + log_p > w->threshold)) break;
-        const int32_t child = w->child_with[class];
-        const double score = class == last ? p->blank + log_p : p->total + log_p;
-        const int is_in_beam = child != NOBODY && w->nodes[child].slot != NOBODY;
-        if (is_in_beam || !(score > w->threshold)) continue;
-        add_candidate(w, j->call->beam_width, (candidate){score, 0, (int32_t)slot, class, child});
-    }
-    for (int32_t i = own->child; i != NOBODY; i = w->nodes[i].next) w->child_with[w->nodes[i].label] = NOBODY;
-    return rank > 0;
-}
-
-/* The candidates become the beam, the best first. */
-static void select_beam(worker *w, size_t width)
-{
-    const size_t n = w->nheap;
-    if (n < width)
-        for (size_t i = n / 2; i-- > 0;) sift_candidate(w->heap, n, i);
-    for (size_t left = n; left > 1; left--) {
-        const candidate worst = w->heap[0];
-        w->heap[0] = w->heap[left - 1];
-        sift_candidate(w->heap, left - 1, 0);
-        w->heap[left - 1] = worst;
-    }
+    const prefixes old = w->beam;
+    const size_t n = w->ncandidates;
     for (size_t i = 0; i < n; i++) {
-        const candidate *const c = &w->heap[i];
-        const int32_t from = w->beam[c->slot].node;
-        if (c->label == NOBODY)
-            w->next[i] = (prefix){w->blank[c->slot], w->label[c->slot], w->total[c->slot], from};
-        else
-            w->next[i] =
-                (prefix){-INFINITY, c->score, c->score, c->node == NOBODY ? new_node(w, from, c->label) : c->node};
+        const candidate *const c = &w->candidates[i];
+        const int32_t from = old.node[c->slot];
+        const int is_new = c->label != NOBODY;
+        const int32_t child = is_new ? child_of(w, from, c->label) : from;
+        w->next.node[i] = child == NOBODY ? new_node(w, from, c->label) : child;
+        w->next.last[i] = is_new ? c->label : old.last[c->slot];
+        w->next.blank[i] = is_new ? -INFINITY : w->blank[c->slot];
+        w->next.label[i] = is_new ? c->score : w->label[c->slot];
+        w->next.total[i] = c->score;
     }
-    for (size_t i = 0; i < w->n; i++) w->nodes[w->beam[i].node].slot = NOBODY;
-    for (size_t i = 0; i < n; i++) w->nodes[w->next[i].node].slot = (int32_t)i;
-    for (size_t i = 0; i < w->n; i++) release(w, w->beam[i].node);
-    prefix *const old = w->beam;
+    for (size_t i = 0; i < old.n; i++) w->nodes[old.node[i]].slot = NOBODY;
+    for (size_t i = 0; i < n; i++) w->nodes[w->next.node[i]].slot = (int32_t)i;
+    for (size_t i = 0; i < old.n; i++) release(w, old.node[i]);
     w->beam = w->next;
+    w->beam.n = n;
     w->next = old;
-    w->n = n;
-}
-
-static void leave_out_classes(worker *w, const job *j)
-{
-    const double least = j->call->class_threshold;
-    const size_t classes = j->call->input.classes;
-    size_t best = 0;
-    for (size_t k = 1; k < classes; k++) best = w->log_p[k] > w->log_p[best] ? k : best;
-    for (size_t k = 0; k < classes; k++)
-        if (k != best && w->log_p[k] < least) w->log_p[k] = -INFINITY;
 }
 
 static void do_frame(worker *w, const job *j, size_t i)
 {
-    const size_t width = j->call->beam_width;
-    j->f.k->log_probabilities(j->call->input.classes, w->group.row[i], w->group.top[i], w->group.log_sum[i], w->log_p);
-    if (j->call->class_threshold > -INFINITY) leave_out_classes(w, j);
-    update_prefixes(w, j);
-    w->nheap = 0;
-    w->order = 0;
+    const size_t classes = j->call->input.classes;
+    double *const log_p = w->log_p;
+    j->f.k->log_probabilities(classes, w->group.row[i], w->group.top[i], w->group.log_sum[i], log_p);
+    if (j->call->class_threshold > -INFINITY) leave_out_classes(log_p, classes, j->call->class_threshold);
+    const double blank = log_p[j->call->input.blank];
+    log_p[j->call->input.blank] = -INFINITY; /* it extends nothing */
+    update_prefixes(w, j, blank);
+    w->ncandidates = 0;
     w->threshold = -INFINITY;
-    for (size_t k = 0; k < w->n; k++)
-        if (w->total[k] > -INFINITY)
-            add_candidate(w, width, (candidate){w->total[k], 0, (int32_t)k, NOBODY, w->beam[k].node});
-    if (w->n) rank_classes(w, j);
-    for (size_t k = 0; k < w->n && extend(w, j, k); k++) {}
-    select_beam(w, width);
+    for (size_t k = 0; k < w->beam.n; k++)
+        if (w->total[k] > -INFINITY) w->candidates[w->ncandidates++] = (candidate){w->total[k], (int32_t)k, NOBODY};
+    if (w->beam.n) {
+        size_t best;
+        j->f.wide->highest(classes, log_p, &best);
+        extend(w, (int32_t)best);
+        prune(w);
+        log_p[best] = -INFINITY;
+        for (size_t left = rank_classes(w, classes); left && w->beam.total[0] + log_p[*w->ranked] > w->threshold;) {
+            extend(w, *w->ranked);
+            *w->ranked = w->ranked[--left];
+            sift_class(log_p, w->ranked, left, 0);
+        }
+    }
+    prune(w);
+    sort_candidates(w);
+    for (size_t k = 0; k < w->beam.n; k++)
+        if (w->beam.last[k] != NOBODY) w->with_label[w->beam.last[k]] = NOBODY;
+    select_beam(w);
 }
 
 /* --- One sample --------------------------------------------------------------------------------------------------- */
@@ -292,8 +352,9 @@ static int search(worker *w, const job *j, size_t sample)
     w->nodes[ROOT] = (node){NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, 0};
     w->used = 1;
     w->freed = NOBODY;
-    w->n = 1;
-    w->beam[0] = (prefix){0, -INFINITY, 0, ROOT};
+    w->beam.n = 1;
+    w->beam.blank[0] = w->beam.total[0] = 0, w->beam.label[0] = -INFINITY;
+    w->beam.node[0] = ROOT, w->beam.last[0] = NOBODY;
     for (size_t first = 0; first < frames; first += j->f.together) {
         const size_t rest = frames - first, n = rest < j->f.together ? rest : j->f.together;
         lf_read_frames(&j->f, sample, first, n, &w->group);
@@ -310,12 +371,12 @@ static void write_sample(const worker *w, const job *j, size_t sample, int good)
     const lf_ctc_beam_call *const call = j->call;
     for (size_t i = 0; i < call->top; i++) {
         const size_t at = sample * call->top + i;
-        const int found = good && i < w->n;
+        const int found = good && i < w->beam.n;
         size_t length = 0;
-        for (int32_t k = found ? w->beam[i].node : ROOT; k != ROOT; k = w->nodes[k].parent) length++;
+        for (int32_t k = found ? w->beam.node[i] : ROOT; k != ROOT; k = w->nodes[k].parent) length++;
         call->lengths[at] = (int64_t)length;
-        call->log_probability[at] = !good ? (double)NAN : found ? w->beam[i].total : -INFINITY;
-        for (int32_t k = found ? w->beam[i].node : ROOT; k != ROOT; k = w->nodes[k].parent)
+        call->log_probability[at] = !good ? (double)NAN : found ? w->beam.total[i] : -INFINITY;
+        for (int32_t k = found ? w->beam.node[i] : ROOT; k != ROOT; k = w->nodes[k].parent)
             call->labels[at * call->input.frames + --length] = w->nodes[k].label;
     }
 }
@@ -327,7 +388,8 @@ static void search_samples(void *context, size_t first, size_t last)
     char *const place = lf_take_place(&j->places);
     lay_out(j, place, &w);
     w.group.room = w.room;
-    for (size_t k = 0; k < j->call->input.classes; k++) w.child_with[k] = NOBODY;
+    for (size_t k = 0; k < j->call->input.classes; k++) w.with_label[k] = NOBODY;
+    memset(w.taken, 0, w.width);
     for (size_t sample = first; sample < last; sample++) write_sample(&w, j, sample, search(&w, j, sample));
     lf_leave_place(&j->places, place);
 }

@@ -23,7 +23,10 @@ static void best_across(size_t classes, const void *tile, double *top, int32_t *
 static void log_probabilities(size_t n, const void *z, double top, double log_sum, double *restrict out)
 {
     const real *restrict in = z;
-    for (size_t k = 0; k < n; k++) out[k] = ((double)in[k] - top) - log_sum;
+    for (size_t k = 0; k < n; k++) {
+        const double below = (double)in[k] - top;
+        out[k] = below - log_sum;
+    }
 }
 
 /* One frame of Viterbi's recursion over blank 0, label 0, blank 1, label 1, ..., from state to next:

@@ -136,7 +136,7 @@ cdef extern from "lossfast/lossfast.h" nogil:
         int64_t *lengths
         double *log_probability
     lf_status lf_ctc_greedy_workspace(lf_dtype dtype, const lf_ctc_greedy_call *call, const lf_control *control,
-                                     size_t *size, lf_failure *failure)
+                                      size_t *size, lf_failure *failure)
     lf_status lf_ctc_greedy(lf_dtype dtype, const lf_ctc_greedy_call *call, void *workspace, size_t size,
                             const lf_control *control, lf_failure *failure)
     ctypedef struct lf_ctc_beam_call:
@@ -148,7 +148,7 @@ cdef extern from "lossfast/lossfast.h" nogil:
         int64_t *lengths
         double *log_probability
     lf_status lf_ctc_beam_workspace(lf_dtype dtype, const lf_ctc_beam_call *call, const lf_control *control,
-                                     size_t *size, lf_failure *failure)
+                                    size_t *size, lf_failure *failure)
     lf_status lf_ctc_beam(lf_dtype dtype, const lf_ctc_beam_call *call, void *workspace, size_t size,
                           const lf_control *control, lf_failure *failure)
     ctypedef struct lf_ctc_align_call:

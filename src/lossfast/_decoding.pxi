@@ -118,8 +118,9 @@ def ctc_align(bint single, labels, label_starts, label_lengths, logits, logit_le
     call.nlabels = labels.size
     call.labels = integers(labels, call.nlabels)
     call.label_starts, call.label_lengths = integers(label_starts, samples), integers(label_lengths, samples)
-    call.path, call.position = integers(path, samples * call.input.frames), integers(position, samples * call.input.frames)
-    call.frame_score = doubles(frame_score, samples * call.input.frames)
+    cdef size_t frames = samples * call.input.frames
+    call.path, call.position, call.frame_score = integers(path, frames), integers(position, frames), \
+        doubles(frame_score, frames)
     call.start, call.end = integers(start, call.nlabels), integers(end, call.nlabels)
     call.score, call.log_probability = doubles(score, call.nlabels), doubles(log_probability, samples)
     cdef size_t size

@@ -18,14 +18,13 @@ def _log_probabilities(z: Array, given: bool) -> Array:
 
     A frame with a NaN, or with +inf among log-probabilities, becomes NaN.
     """
-    z = z.astype(np.float64)
+    z = z.astype(np.float64, order="C")
     if given:
         return np.where(np.isnan(z).any(axis=1, keepdims=True) | (z == np.inf).any(axis=1, keepdims=True), np.nan, z)
     infinite = (z == np.inf).any(axis=1, keepdims=True) & ~np.isnan(z).any(axis=1, keepdims=True)
     z = np.where(infinite, np.where(z == np.inf, 0.0, -np.inf), z)
     top = np.where(np.isneginf(z).all(axis=1, keepdims=True), 0.0, z.max(axis=1, keepdims=True))
-    with np.errstate(divide="ignore"):
-        log_sum = np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+    log_sum = np.log(np.exp(z - top).sum(axis=1, keepdims=True))
     return z - top - np.where(log_sum == -np.inf, 0.0, log_sum)
 
 
@@ -35,6 +34,7 @@ def _each(logits: Array, lengths: Array | None, log_probabilities: bool) -> Any:
         yield n, _log_probabilities(logits[n, : logits.shape[1] if lengths is None else lengths[n]], log_probabilities)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def ctc_greedy(
     single: bool,
     logits: Array,
@@ -56,6 +56,7 @@ def ctc_greedy(
         lengths[n], log_probability[n] = len(spelled), total
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def ctc_beam(
     single: bool,
     logits: Array,
@@ -94,8 +95,8 @@ def _next_beam(
     for prefix, (ends_blank, ends_label) in beam.items():
         stays = ends_label + log_p[prefix[-1]] if prefix else -np.inf
         new[prefix] = (np.logaddexp(ends_blank, ends_label) + log_p[blank], stays)
-    for prefix, (ends_blank, ends_label) in beam.items():
-        for k in classes:
+    for k in classes:
+        for prefix, (ends_blank, ends_label) in beam.items():
             before = ends_blank if prefix and prefix[-1] == k else np.logaddexp(ends_blank, ends_label)
             was_blank, was_label = new.get((*prefix, k), (-np.inf, -np.inf))
             new[(*prefix, k)] = (was_blank, np.logaddexp(was_label, before + log_p[k]))
@@ -104,6 +105,7 @@ def _next_beam(
     return {prefix: new[prefix] for prefix in sorted(possible, key=lambda p: -totals[p])[:width]}
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def ctc_align(
     single: bool,
     labels: Array,

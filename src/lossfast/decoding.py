@@ -201,12 +201,13 @@ def ctc_beam_search(
 
     Notes
     -----
-    Where fewer than `top` labellings are possible, the rest has length 0 and a log-probability of -inf.  A sample with a
-    NaN in its frames (or +inf among log-probabilities) has no labels and log-probabilities of NaN; the others are not
-    affected.
+    Where fewer than `top` labellings are possible, the rest has length 0 and a log-probability of -inf.  A sample with
+    a NaN in its frames (or +inf among log-probabilities) has no labels and log-probabilities of NaN; the others are
+    not affected.
 
-    Of prefixes that are equally probable after a frame, those that were in the beam come first, in their order; then the
-    new ones, in the order of the prefixes that they extend, the more probable class first, and the lower of equal ones.
+    Of prefixes that are equally probable after a frame, those that were in the beam come first, in their order; then
+    the new ones, those that end in the more probable class first, and in the lower of equal ones, in the order of the
+    prefixes that they extend.
 
     References
     ----------
@@ -237,8 +238,8 @@ def ctc_beam_search(
     labels = np.empty((frames.samples, count, frames.steps), np.int64)
     lengths, log_p = np.zeros((frames.samples, count), np.int64), np.full((frames.samples, count), -np.inf)
     _search.ctc_beam(
-        frames.single, frames.rows, frames.lengths, frames.blank, given, width, count, threshold, labels, lengths, log_p,
-        n,
+        frames.single, frames.rows, frames.lengths, frames.blank, given, width, count, threshold,
+        labels, lengths, log_p, n,
     )  # fmt: skip
     return Decoding(*_one(frames, _padded(labels, lengths), lengths, log_p))
 
@@ -310,8 +311,8 @@ def ctc_align(
 
     References
     ----------
-    L. R. Rabiner, "A tutorial on hidden Markov models", Proc. IEEE 77 (1989) 257-286, doi:10.1109/5.18626, for Viterbi's
-    algorithm; A. Graves et al., ICML 2006, for the states.
+    L. R. Rabiner, "A tutorial on hidden Markov models", Proc. IEEE 77 (1989) 257-286, doi:10.1109/5.18626, for
+    Viterbi's algorithm; A. Graves et al., ICML 2006, for the states.
 
     Examples
     --------

@@ -98,7 +98,7 @@ def _of_array(name: str, given: Array, lengths_name: str, lengths: Any) -> _Batc
         found = _sequences.lengths_of(lengths_name, lengths, samples, True, len(given), f"elements of {name}")
         total = sum(found.tolist()) if found is not None else 0
         if total != len(given):
-            raise ValueError(f"{lengths_name} add up to {total}, expected {len(given)}, the number of elements of {name}")
+            raise ValueError(f"{lengths_name} add up to {total}, expected {len(given)}, the length of {name}")
         return _Batch(name, "integers", given, np.asarray(found), True)
     if given.ndim != 2:
         raise ValueError(f"{name} has shape {given.shape}, expected one axis, or (sequences, elements)")
@@ -176,8 +176,8 @@ def edit_distance(
     -----
     There are often several ways to make do with the fewest edits.  The one that is counted is that of RapidFuzz and
     jiwer: what both sequences have in common at the beginning, and then at the end, matches; going back from there, a
-    deletion wherever it is one of the ways, else an insertion where it is one and a substitution is not, else a match or
-    a substitution.
+    deletion wherever it is one of the ways, else an insertion where it is one and a substitution is not, else a match
+    or a substitution.
 
     Python's characters are code points: normalise text that may have combining characters.
 
@@ -257,7 +257,7 @@ class ErrorRate:
         r, h = _pairs(references, hypotheses, reference_lengths, hypothesis_lengths)
         for side in (r, h):
             if self.unit == "character" and side.kind not in ("characters", ""):
-                raise TypeError(f"{side.name} are {side.kind}, expected strings: lossfast.label_error_rate takes others")
+                raise TypeError(f"{side.name} are {side.kind}, expected strings: see lossfast.label_error_rate")
         self.errors += int(_distances(r, h, None, threads(n_threads)).sum())
         self.length += int(r.lengths.sum())
         self.pairs += len(r.lengths)
@@ -290,7 +290,7 @@ def _words(name: str, x: Any) -> list[list[str]]:
         raise TypeError(f"{name} is {x!r}, expected a string or a list of strings")
     for i, s in enumerate(strings):
         if not isinstance(s, str):
-            raise TypeError(f"{name}[{i}] is {s!r}, expected a string: lossfast.label_error_rate takes lists of words")
+            raise TypeError(f"{name}[{i}] is {s!r}, expected a string: see lossfast.label_error_rate")
     return [s.split() for s in strings]
 
 
