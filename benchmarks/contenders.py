@@ -37,6 +37,7 @@ class Case:
 
     n: int  # elements of y_pred
     grad: bool  # value and gradient, or the value alone
+    tolerance: ClassVar[float] = 2e-5  # of a gradient, relative to the largest slope
 
     def cells(self) -> list[str]:
         """The first cells of its row."""

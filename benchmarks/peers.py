@@ -1,6 +1,6 @@
-"""lossfast beside its peers, two threads, one run: the pointwise losses, or those of classes.
+"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, or CTC.
 
-    python benchmarks/peers.py [--family class] [--quick] [--only NAME] [--isa avx512,avx2] [--out FILE.md]
+    python benchmarks/peers.py [--family class|ctc] [--quick] [--only NAME] [--isa avx512,avx2] [--out FILE.md]
 
 Progress goes to stderr, Markdown tables to stdout and to --out.  README.md says what is measured and how.
 """
@@ -13,13 +13,14 @@ import time
 from typing import Any
 
 import class_tables
+import ctc_tables
 import measure
 import pointwise_tables
 from contenders import THREADS
 from racing import FULL, QUICK, Settings
 
-FAMILIES: dict[str, Any] = {"pointwise": pointwise_tables, "class": class_tables}
-MARKERS = {"pointwise": "peers", "class": "classes"}  # of their tables in a file
+FAMILIES: dict[str, Any] = {"pointwise": pointwise_tables, "class": class_tables, "ctc": ctc_tables}
+MARKERS = {"pointwise": "peers", "class": "classes", "ctc": "ctc"}  # of their tables in a file
 
 
 def report(family: Any, names: list[str], settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import bandwidth
@@ -14,7 +14,7 @@ import numpy as np
 from bandwidth import Probe
 from contenders import Case, Group, Worker
 
-VALUE_TOLERANCE, GRADIENT_TOLERANCE = 5e-5, 2e-5  # relative; of the largest slope
+VALUE_TOLERANCE = 5e-5  # relative
 
 Runner = Callable[[float], list[float]]  # samples for so many seconds
 
@@ -90,7 +90,7 @@ def fastest(samples: dict[str, list[float]]) -> str | None:
     return min(names, key=lambda n: min(samples[n]), default=None)
 
 
-def complaint(result: list[Any], expected: tuple[float, np.ndarray]) -> str | None:
+def complaint(result: list[Any], expected: tuple[float, np.ndarray], tolerance: float) -> str | None:
     """What is wrong with a contender's value and gradient."""
     value, gradient = result
     off = abs(value - expected[0]) / abs(expected[0])
@@ -98,13 +98,19 @@ def complaint(result: list[Any], expected: tuple[float, np.ndarray]) -> str | No
         return f"its value is off by {off:.0e}"
     if gradient is not None:
         off = float(np.max(np.abs(np.asarray(gradient) - expected[1])) / np.max(np.abs(expected[1])))
-        if not off <= GRADIENT_TOLERANCE:
+        if not off <= tolerance:
             return f"its gradient is off by {off:.0e}"
     return None
 
 
-def race(case: Case, groups: Iterable[Group | Worker], settings: Settings, complaints: list[str]) -> Race:
-    """Check every contender, then time them side by side."""
+def race(
+    case: Case,
+    groups: Iterable[Group | Worker],
+    settings: Settings,
+    complaints: list[str],
+    more: Mapping[str, Runner] = {},
+) -> Race:
+    """Check every contender, then time them side by side, with some more that compute something else."""
     measure.say(f"{case} ...")
     expected = case.reference()
     runners: dict[str, Runner] = {}
@@ -112,23 +118,23 @@ def race(case: Case, groups: Iterable[Group | Worker], settings: Settings, compl
         results, missing = group.prepare(case)
         complaints += [m for m in missing if m not in complaints]
         for name, result in results.items():
-            wrong = complaint(result, expected)
+            wrong = complaint(result, expected, case.tolerance)
             if wrong:
                 complaints.append(f"{name}, {case}: left out, {wrong}")
             else:
                 runners[name] = functools.partial(group.run, name)
     if case.n >= 10**4:
         runners |= limits(case, complaints)
-    samples = interleave(runners, settings)
+    samples = interleave(runners | dict(more), settings)
     return Race(case, samples, fastest(samples))
 
 
-def below(r: Race, settings: Settings) -> str:
-    """Which goals were not reached."""
+def below(r: Race, settings: Settings, bound: str | None = None) -> str:
+    """Which goals were not reached; the limit is the pass over the bytes, or a contender of that name."""
     wanted = r.case.goal()
     if wanted is None:
         return ""
-    limit, first = r.low(r.limit), r.low(f"lossfast {settings.isas[0]}")
+    limit, first = r.low(bound or r.limit), r.low(f"lossfast {settings.isas[0]}")
     missed = []
     for isa in settings.isas:
         mine, fraction = r.low(f"lossfast {isa}"), wanted.fractions[isa != "avx512"]
@@ -141,22 +147,23 @@ def below(r: Race, settings: Settings) -> str:
     return "; ".join(missed) or "none"
 
 
-def summary(races: list[Race], settings: Settings, what: str = "n") -> str:
-    """A row per case."""
-    header = ["loss", what, "limit"]
+def summary(races: list[Race], settings: Settings, what: str = "n", bound: str | None = None) -> str:
+    """A row per case; the limit as in `below`."""
+    limit_name = (bound or "limit").removeprefix("lossfast ")
+    header = ["loss", what, limit_name]
     for isa in settings.isas:
-        header += [f"lossfast {isa}", "of limit"]
+        header += [f"lossfast {isa}", f"of {limit_name}"]
     header += ["best peer", "", "factor", "torch eager", "factor", "below its goal"]
     rows = []
     for r in races:
-        limit, peer, eager = r.low(r.limit), r.best_peer(), r.low("torch eager")
+        limit, peer, eager = r.low(bound or r.limit), r.best_peer(), r.low("torch eager")
         first = r.low(f"lossfast {settings.isas[0]}")
         row = [*r.case.cells(), measure.shown_time(limit)]
         for isa in settings.isas:
             mine = r.low(f"lossfast {isa}")
             row += [measure.shown_time(mine), measure.ratio(limit, mine)]
         row += [peer or "–", measure.shown_time(r.low(peer)), measure.factor(r.low(peer), first)]
-        rows.append([*row, measure.shown_time(eager), measure.factor(eager, first), below(r, settings)])
+        rows.append([*row, measure.shown_time(eager), measure.factor(eager, first), below(r, settings, bound)])
     return measure.table(header, rows, "lrr" + "rr" * len(settings.isas) + "lrrrrl")
 
 

@@ -17,6 +17,7 @@ import lossfast as lf
 WANTED = {"value": "__call__", "value+grad": "value_and_grad", "value+grad+hess": "value_grad_hess"}
 SIZES = (10**3, 10**6)
 SHAPES = ((100, 10), (10**5, 10), (1000, 1000))
+SEQUENCES = ((32, 150, 29, 40), (1, 1000, 32, 120))
 
 
 def losses(family: str, **params: Any) -> list[Any]:
@@ -82,6 +83,17 @@ def take_times(benchmark: Any, loss: Any, want: str, size: str, operands: list[n
 def test_pointwise(benchmark: Any, loss: Any, want: str, n: int) -> None:
     """Vectors."""
     take_times(benchmark, loss, want, f"n={n}", pointwise_operands(loss, n))
+
+
+@pytest.mark.parametrize("shape", SEQUENCES, ids=str)
+@pytest.mark.parametrize("want", ["value", "value+grad"])
+@pytest.mark.parametrize("loss", losses("sequence"), ids=named)
+def test_sequence(benchmark: Any, loss: Any, want: str, shape: tuple[int, int, int, int]) -> None:
+    """Samples, frames, classes, labels."""
+    samples, frames, classes, labels = shape
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((samples, frames, classes), np.float32)
+    take_times(benchmark, loss, want, f"shape={shape}", [rng.integers(1, classes, (samples, labels)), logits])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 
 import classes
+import ctc
 import pointwise
 from contenders import Group, serve
 
 
 def main() -> None:
     """Serve the group of this name."""
-    family = {"pointwise": pointwise, "class": classes}[sys.argv[1]]
+    family = {"pointwise": pointwise, "class": classes, "ctc": ctc}[sys.argv[1]]
     serve(Group(**{sys.argv[2]: getattr(family, sys.argv[2])}), family.Case)
 
 

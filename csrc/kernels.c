@@ -10,6 +10,7 @@
 #include "rowwise/loop.h"
 #include "rowwise/finish.h"
 #include "rowwise/losses.h"
+#include "sequence/states.h"
 #include "sequence/paths.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
@@ -94,6 +95,20 @@ const kernels LF_TABLE = {
     .along_exp = along_exp,
     .highest = highest,
     .hinge_terms = hinge_terms,
+    .lattice_clear = lattice_clear,
+    .lattice_set = lattice_set,
+    .lattice_skips = lattice_skips,
+    .lattice_gather = lattice_gather,
+    .lattice_softmax = lattice_softmax,
+    .lattice_wait = lattice_wait,
+    .lattice_emit = lattice_emit,
+    .lattice_forward = lattice_forward,
+    .lattice_backward = lattice_backward,
+    .lattice_total = lattice_total,
+    .lattice_powers = lattice_powers,
+    .lattice_occupation = lattice_occupation,
+    .lattice_scatter = lattice_scatter,
+    .lattice_interleave = lattice_interleave,
 #if LF_BITS == 64
     .join = join_parts,
 #endif

@@ -102,6 +102,17 @@ static inline void lf_look_ahead(const lf_ahead *ahead, size_t element)
     for (int i = 0; i < 2; i++) __builtin_prefetch(ahead->at[i] + (ptrdiff_t)element * ahead->stride[i]);
 }
 
+/* What the logits of a frame may be like: too far below the largest for floats, or not numbers. */
+enum { LATTICE_FAR = 1, LATTICE_NAN = 2 };
+
+/* Samples side by side in the lanes of rows of states. */
+enum { LATTICE_MEMBERS = 16, LATTICE_LANES = 16 };
+typedef struct {
+    size_t members, lanes, pitch;     /* lanes: to a whole number of vectors */
+    size_t lane[LATTICE_MEMBERS + 1]; /* the first of each sample, and past the last */
+    void *skip, *power;               /* exponents: of stepping over a blank, and of each sample's total */
+} lattice;
+
 typedef struct {
     const lf_pointwise *pointwise;
     size_t npointwise;
@@ -128,6 +139,23 @@ typedef struct {
                  double *factor, row_group *g);
     double (*highest)(size_t n, const void *x, size_t *at); /* the first of the largest elements, or a NaN; n > 0 */
     double (*hinge_terms)(size_t n, const void *z, const void *target, void *margin);
+    /* Rows of states of connectionist temporal classification: sequence/states.h. */
+    void (*lattice_clear)(size_t first, size_t pitch, size_t arrays, void *row);
+    void (*lattice_set)(size_t pitch, void *row, size_t lane);
+    void (*lattice_skips)(size_t n, const int32_t *labels, void *skip);
+    int (*lattice_gather)(size_t n, const void *row, const int32_t *labels, double top, void *z);
+    void (*lattice_softmax)(size_t n, const void *z, double top, double factor, void *out);
+    void (*lattice_wait)(size_t n, void *z);
+    void (*lattice_emit)(const lattice *g, void *y);
+    void (*lattice_forward)(const lattice *g, const void *before, const void *y, void *blanks, void *alpha);
+    void (*lattice_backward)(const lattice *g, const void *after, const void *y, void *blanks, void *beta);
+    double (*lattice_total)(size_t lanes, size_t pitch, size_t lane, const void *alpha, const void *beta,
+                            int64_t *power);
+    void (*lattice_powers)(size_t lanes, int64_t power, void *powers);
+    void (*lattice_occupation)(const lattice *g, const void *alpha, const void *beta, void *label, void *blank,
+                               double *factor);
+    void (*lattice_scatter)(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad);
+    void (*lattice_interleave)(size_t n, const void *label, const void *blank, double factor, void *out);
     /* Paths through frames: sequence/paths.h; NULL in a table of floats: log, log_add. */
     void (*best_across)(size_t classes, const void *tile, double *top, int32_t *best);
     void (*log_probabilities)(size_t n, const void *z, double top, double log_sum, double *out);

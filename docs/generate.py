@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- losses:begin -->", "<!-- losses:end -->"
 
 
-FAMILIES = {"pointwise": "value per element", "classwise": "value per row of classes"}
+FAMILIES = {
+    "pointwise": "value per element",
+    "classwise": "value per row of classes",
+    "sequence": "value per sequence",
+}
 
 
 def readme_table(family: str) -> str:
@@ -78,6 +82,7 @@ def stub() -> str:
         "from lossfast.runtime import set_isa as set_isa",
         "from lossfast.runtime import set_num_threads as set_num_threads",
         "from lossfast.runtime import threads as threads",
+        "from lossfast.sequence import ctc_posteriors as ctc_posteriors",
         "from lossfast.transcripts import ErrorRate as ErrorRate",
         "from lossfast.transcripts import character_error_rate as character_error_rate",
         "from lossfast.transcripts import edit_distance as edit_distance",

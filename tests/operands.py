@@ -2,6 +2,7 @@
 
 import numpy as np
 from rows import CLASSES, row_operands
+from sequences import sequence_operands
 
 BLOCK = 1024
 SIZES = (0, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 5000)
@@ -56,7 +57,10 @@ def draw(domain, n, rng):
 
 
 def operands(loss, n, dtype=np.float64, seed=0):
-    """y_true and y_pred: of every third element the prediction is close to the target; of a loss of classes n rows."""
+    """y_true and y_pred: of every third element the prediction is close to the target; of a loss of classes n rows, of
+    a loss of sequences some of them."""
+    if loss.declaration.family == "sequence":
+        return sequence_operands(loss, n // 40 + 1, dtype, seed)
     if loss.declaration.family == "classwise":
         return row_operands(loss, (n, CLASSES), dtype, seed)
     rng = np.random.default_rng([seed, n])
@@ -124,6 +128,11 @@ def specification(loss, target, pred, **more):
     params = {k: v.astype(np.float64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
     with np.errstate(all="ignore"):
         return loss.declaration.spec(target.astype(np.float64), pred.astype(np.float64), **params)
+
+
+def derivatives(loss, *args, **kwargs):
+    """Value, gradient and, if there is one, Hessian."""
+    return (loss.value_and_grad if loss.declaration.no_hessian else loss.value_grad_hess)(*args, **kwargs)
 
 
 def bits(x):

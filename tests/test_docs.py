@@ -12,7 +12,14 @@ from lossfast import _docs
 from lossfast._loss import REGISTRY
 
 lf.names()
-MODULES = ("lossfast", "lossfast.catalogue", "lossfast.accumulator", "lossfast.linear", "lossfast.runtime")
+MODULES = (
+    "lossfast",
+    "lossfast.catalogue",
+    "lossfast.accumulator",
+    "lossfast.linear",
+    "lossfast.runtime",
+    "lossfast.sequence",
+)
 
 
 def examples(name, text):

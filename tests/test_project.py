@@ -41,6 +41,12 @@ def test_readme_python_runs():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_of_ctc_runs():
+    first = blocks("docs/ctc.md", "python")[0]
+    done = subprocess.run([sys.executable, "-W", "error", "-c", first], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_core
 def test_readme_c_compiles_and_runs(tmp_path):
     (source,) = blocks("README.md", "c")

@@ -48,6 +48,7 @@ def fails(capsys):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
+        ([*OPTIONS, "--loss", "ctc"], "ctc takes labels and logits, which files of rows do not hold"),
         ([*OPTIONS, "--loss", "bcee"], "unknown loss 'bcee'; did you mean 'bce'?"),
         ([*OPTIONS, "--param", "pos_wieght=2"], "has no parameter 'pos_wieght'; did you mean 'pos_weight'?"),
         ([*OPTIONS, "--param", "pos_weight=two"], "pos_weight is 'two', expected a number"),

@@ -40,7 +40,10 @@ const char *lf_status_string(lf_status status)
                                        "prediction outside the loss's domain",
                                        "weight negative or not finite",
                                        "parameter array outside the loss's domain",
-                                       "interrupted"};
+                                       "interrupted",
+                                       "label length out of range",
+                                       "logit length out of range",
+                                       "sizes beyond any memory"};
     return (size_t)status < sizeof text / sizeof *text ? text[status] : "unknown status";
 }
 

@@ -119,8 +119,9 @@ inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, 
     for (size_t k = 0; k < classes; k++)
         for (size_t l = 0; l < TILE; l++) {
             const size_t i = k * TILE + l;
-            spread(targets, wants_grad, wants_hess, &grad[i], &hess[i], by_exp[l], by_c[l], to_p[l], linear[l],
-                   square[l], targets >= SOFT ? target[i] : 0, targets >= SOFT ? class_weight[k] : 0, keep, rest);
+            spread(targets, wants_grad, wants_hess, wants_grad ? &grad[i] : NULL, wants_hess ? &hess[i] : NULL,
+                   by_exp[l], by_c[l], to_p[l], linear[l], square[l], targets >= SOFT ? target[i] : 0,
+                   targets >= SOFT ? class_weight[k] : 0, keep, rest);
         }
 }
 
@@ -224,11 +225,13 @@ inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, c
         size_t k = 0;
         for (; k + LANES <= n; k += LANES)
             for (size_t l = k; l < k + LANES; l++)
-                spread(targets, wants_grad, wants_hess, &gr[l], &hr[l], by_exp, by_c, to_p, linear, square,
-                       targets >= SOFT ? tr[l] : 0, targets >= SOFT ? class_weight[l] : 0, keep, rest);
+                spread(targets, wants_grad, wants_hess, wants_grad ? &gr[l] : NULL, wants_hess ? &hr[l] : NULL, by_exp,
+                       by_c, to_p, linear, square, targets >= SOFT ? tr[l] : 0, targets >= SOFT ? class_weight[l] : 0,
+                       keep, rest);
         for (; k < n; k++)
-            spread(targets, wants_grad, wants_hess, &gr[k], &hr[k], by_exp, by_c, to_p, linear, square,
-                   targets >= SOFT ? tr[k] : 0, targets >= SOFT ? class_weight[k] : 0, keep, rest);
+            spread(targets, wants_grad, wants_hess, wants_grad ? &gr[k] : NULL, wants_hess ? &hr[k] : NULL, by_exp,
+                   by_c, to_p, linear, square, targets >= SOFT ? tr[k] : 0, targets >= SOFT ? class_weight[k] : 0, keep,
+                   rest);
     }
 }
 
@@ -239,7 +242,7 @@ static void along_exp(size_t n, const void *z, double top, double inverse, void 
     if (top == INFINITY)
         infinities_to_zero(n, z, 1, out);
     else
-        memcpy(out, z, n * sizeof(real));
+        memmove(out, z, n * sizeof(real)); /* exp may be z */
     for (size_t k = 0; k < n; k++) out[k] = exp_cell((out[k] - t) * i);
 }
 
@@ -380,16 +383,17 @@ static double highest(size_t n, const void *x, size_t *at)
     const real top = row_top(n, in);
     ireal wrong = 0; /* a maximum does not show a NaN */
     for (size_t i = 0; i < n; i++) wrong |= (ireal)(in[i] != in[i]);
-    if (wrong) {
-        for (*at = 0; in[*at] == in[*at];) ++*at;
-        return (double)in[*at];
-    }
     size_t i = 0;
-    for (ireal found = 0; i + LANES <= n; i += LANES) {
+    if (wrong) {
+        while (i + 1 < n && in[i] == in[i]) i++; /* not beyond the end, though somebody write to it now */
+        *at = i;
+        return (double)R_NAN;
+    }
+    for (ireal found = 0; i + LANES < n; i += LANES) {
         for (size_t l = 0; l < LANES; l++) found |= (ireal)(in[i + l] == top);
         if (found) break;
     }
-    while (in[i] != top) i++;
+    while (i + 1 < n && in[i] != top) i++;
     *at = i;
     return (double)top;
 }

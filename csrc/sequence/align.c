@@ -2,7 +2,7 @@
  *
  * Scores of one frame at a time, a byte per label and frame that says where they came from, and a walk back.  Only
  * states are looked at that the first frame can reach and that can reach the last. */
-#include "frames.h"
+#include "reader.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,22 +27,22 @@ typedef struct {
 } worker;
 
 /* Lays a worker's arrays out in its place; with base NULL only to know their size. */
-static lf_parts lay_out(const job *j, char *base, worker *w)
+static arena lay_out(const job *j, char *base, worker *w)
 {
     const size_t states = j->labels + 1;
-    lf_parts parts = {.base = base};
-    w->room = lf_part(&parts, lf_frames_room(&j->f), 1);
+    arena a = {.base = base};
+    w->room = take(&a, lf_frames_room(&j->f), 1);
     for (int i = 0; i < 2; i++) {
-        w->blank[i] = lf_part(&parts, states, sizeof(double));
-        w->label[i] = lf_part(&parts, states + 1, sizeof(double));
+        w->blank[i] = take(&a, states, sizeof(double));
+        w->label[i] = take(&a, states + 1, sizeof(double));
         if (base) w->label[i]++;
     }
-    w->skip = lf_part(&parts, states, sizeof(double));
-    w->top = lf_part(&parts, j->frames, sizeof(double));
-    w->log_sum = lf_part(&parts, j->frames, sizeof(double));
-    w->classes = lf_part(&parts, states, sizeof(int32_t));
-    w->back = lf_part(&parts, j->bytes, 1);
-    return parts;
+    w->skip = take(&a, states, sizeof(double));
+    w->top = take(&a, j->frames, sizeof(double));
+    w->log_sum = take(&a, j->frames, sizeof(double));
+    w->classes = take(&a, states, sizeof(int32_t));
+    w->back = take(&a, j->bytes, 1);
+    return a;
 }
 
 static lf_status open_job(job *j, lf_dtype dtype, const lf_ctc_align_call *call, lf_failure *failure)
@@ -57,10 +57,10 @@ static lf_status open_job(job *j, lf_dtype dtype, const lf_ctc_align_call *call,
     for (size_t n = 0; n < call->input.samples; n++) {
         const int64_t start = call->label_starts[n], length = call->label_lengths[n], all = (int64_t)call->nlabels;
         if (failure) failure->index = n;
-        if (start < 0 || start > all || length < 0 || length > all - start) return LF_BAD_STREAM;
+        if (start < 0 || start > all || length < 0 || length > all - start) return LF_BAD_LABEL_LENGTH;
         const size_t frames = lf_frames_of(&j->f, n), labels = (size_t)length;
         size_t bytes = 0;
-        if (labels <= frames && __builtin_mul_overflow(frames, labels + 1, &bytes)) bytes = SIZE_MAX;
+        if (labels <= frames && __builtin_mul_overflow(frames, labels + 1, &bytes)) return LF_TOO_LARGE;
         j->frames = frames > j->frames ? frames : j->frames;
         j->labels = labels > j->labels ? labels : j->labels;
         j->bytes = bytes > j->bytes ? bytes : j->bytes;
@@ -81,9 +81,8 @@ lf_status lf_ctc_align_workspace(lf_dtype dtype, const lf_ctc_align_call *call, 
     worker unused;
     const lf_status status = size ? open_job(&j, dtype, call, failure) : LF_BAD_ARGUMENT;
     if (status) return status;
-    const lf_parts parts = lay_out(&j, NULL, &unused);
-    *size = parts.overflow ? SIZE_MAX : lf_places_size(0, parts.size, call->input.samples, control);
-    return LF_OK;
+    const arena one = lay_out(&j, NULL, &unused), shared = {0};
+    return lf_places_size(&shared, &one, call->input.samples, control, size);
 }
 
 static double number(const job *j, const void *row, size_t i)
@@ -220,9 +219,8 @@ lf_status lf_ctc_align(lf_dtype dtype, const lf_ctc_align_call *call, void *work
     if (!call->log_probability || (call->input.frames && (!call->path || !call->position || !call->frame_score)) ||
         (call->nlabels && (!call->start || !call->end || !call->score)))
         return LF_BAD_ARGUMENT;
-    const lf_parts parts = lay_out(&j, NULL, &unused);
-    if (parts.overflow || !lf_open_places(&j.places, workspace, size, 0, parts.size, control, &mine))
-        return LF_BAD_ARGUMENT;
+    const arena one = lay_out(&j, NULL, &unused), shared = {0};
+    if (!lf_open_places(&j.places, workspace, size, &shared, &one, control, &mine)) return LF_BAD_ARGUMENT;
     for (size_t i = 0; i < call->nlabels; i++) call->start[i] = call->end[i] = -1, call->score[i] = (double)NAN;
     const size_t cost = j.frames * (call->input.classes + j.labels) * PER_STATE + 1;
     return lf_parallel(call->input.samples, cost, &mine, align_samples, &j);

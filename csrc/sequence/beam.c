@@ -6,7 +6,7 @@
  * meet in one node.  The beam is kept in order of probability, and the classes of a frame are taken in that order too:
  * so the threshold that a candidate for the next beam must be above rises fast, and all the rest of the prefixes, or of
  * the classes, can be given up at once. */
-#include "frames.h"
+#include "reader.h"
 
 #include <math.h>
 #include <string.h>
@@ -58,35 +58,35 @@ typedef struct {
     unsigned char *taken; /* prefixes in the beam whose extension by the class at hand is there too */
 } worker;
 
-static void lay_out_prefixes(lf_parts *parts, size_t width, prefixes *p)
+static void lay_out_prefixes(arena *a, size_t width, prefixes *p)
 {
-    p->blank = lf_part(parts, width, sizeof(double));
-    p->label = lf_part(parts, width, sizeof(double));
-    p->total = lf_part(parts, width, sizeof(double));
-    p->node = lf_part(parts, width, sizeof(int32_t));
-    p->last = lf_part(parts, width, sizeof(int32_t));
+    p->blank = take(a, width, sizeof(double));
+    p->label = take(a, width, sizeof(double));
+    p->total = take(a, width, sizeof(double));
+    p->node = take(a, width, sizeof(int32_t));
+    p->last = take(a, width, sizeof(int32_t));
 }
 
-static lf_parts lay_out(const job *j, char *base, worker *w)
+static arena lay_out(const job *j, char *base, worker *w)
 {
     const size_t width = j->call->beam_width, classes = j->call->input.classes;
-    lf_parts parts = {.base = base, .overflow = width > SIZE_MAX / 2};
+    arena a = {.base = base};
     w->width = width;
-    w->room = lf_part(&parts, lf_frames_room(&j->f), 1);
-    w->nodes = lf_part(&parts, j->nodes, sizeof *w->nodes);
-    lay_out_prefixes(&parts, width, &w->beam);
-    lay_out_prefixes(&parts, width, &w->next);
+    w->room = take(&a, lf_frames_room(&j->f), 1);
+    w->nodes = take(&a, j->nodes, sizeof *w->nodes);
+    lay_out_prefixes(&a, width, &w->beam);
+    lay_out_prefixes(&a, width, &w->next);
     double **const arrays[] = {&w->stays, &w->enters, &w->blank, &w->label, &w->total};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) *arrays[i] = lf_part(&parts, width, sizeof(double));
-    w->same_label = lf_part(&parts, width, sizeof *w->same_label);
-    w->taken = lf_part(&parts, width, sizeof *w->taken);
-    w->candidates = lf_part(&parts, 2 * width, sizeof *w->candidates);
-    w->spare = lf_part(&parts, 2 * width, sizeof *w->spare);
-    w->scores = lf_part(&parts, 2 * width, sizeof *w->scores);
-    w->log_p = lf_part(&parts, classes, sizeof *w->log_p);
-    w->with_label = lf_part(&parts, classes, sizeof *w->with_label);
-    w->ranked = lf_part(&parts, classes, sizeof *w->ranked);
-    return parts;
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) *arrays[i] = take(&a, width, sizeof(double));
+    w->same_label = take(&a, width, sizeof *w->same_label);
+    w->taken = take(&a, width, sizeof *w->taken);
+    w->candidates = take(&a, 2 * width, sizeof *w->candidates);
+    w->spare = take(&a, 2 * width, sizeof *w->spare);
+    w->scores = take(&a, 2 * width, sizeof *w->scores);
+    w->log_p = take(&a, classes, sizeof *w->log_p);
+    w->with_label = take(&a, classes, sizeof *w->with_label);
+    w->ranked = take(&a, classes, sizeof *w->ranked);
+    return a;
 }
 
 /* --- The trie ----------------------------------------------------------------------------------------------------- */
@@ -405,14 +405,13 @@ static lf_status open_job(job *j, lf_dtype dtype, const lf_ctc_beam_call *call, 
     j->frames = 0;
     for (size_t n = 0; n < call->input.samples; n++)
         j->frames = lf_frames_of(&j->f, n) > j->frames ? lf_frames_of(&j->f, n) : j->frames;
-    /* A frame adds no more than beam_width. */
-    if (__builtin_mul_overflow(j->frames + 1, call->beam_width, &j->nodes) || j->nodes >= INT32_MAX)
-        j->nodes = SIZE_MAX; /* too many to be numbered: the workspace has no size */
-    else
-        j->nodes++;
     if (__builtin_mul_overflow(call->input.samples, call->top, &elements) ||
         __builtin_mul_overflow(elements, call->input.frames, &elements) || elements > PTRDIFF_MAX / sizeof(int64_t))
-        return LF_BAD_ARGUMENT;
+        return LF_TOO_LARGE;
+    /* A frame adds no more than beam_width; they are numbered by int32_t. */
+    if (__builtin_mul_overflow(j->frames + 1, call->beam_width, &j->nodes) || j->nodes >= INT32_MAX)
+        return LF_TOO_LARGE;
+    j->nodes++;
     return LF_OK;
 }
 
@@ -423,9 +422,8 @@ lf_status lf_ctc_beam_workspace(lf_dtype dtype, const lf_ctc_beam_call *call, co
     worker unused;
     const lf_status status = size ? open_job(&j, dtype, call, failure) : LF_BAD_ARGUMENT;
     if (status) return status;
-    const lf_parts parts = lay_out(&j, NULL, &unused);
-    *size = parts.overflow ? SIZE_MAX : lf_places_size(0, parts.size, call->input.samples, control);
-    return LF_OK;
+    const arena one = lay_out(&j, NULL, &unused), shared = {0};
+    return lf_places_size(&shared, &one, call->input.samples, control, size);
 }
 
 lf_status lf_ctc_beam(lf_dtype dtype, const lf_ctc_beam_call *call, void *workspace, size_t size,
@@ -438,9 +436,8 @@ lf_status lf_ctc_beam(lf_dtype dtype, const lf_ctc_beam_call *call, void *worksp
     if (status) return status;
     if (!call->input.samples) return LF_OK;
     if (!call->lengths || !call->log_probability || (call->input.frames && !call->labels)) return LF_BAD_ARGUMENT;
-    const lf_parts parts = lay_out(&j, NULL, &unused);
-    if (parts.overflow || !lf_open_places(&j.places, workspace, size, 0, parts.size, control, &mine))
-        return LF_BAD_ARGUMENT;
+    const arena one = lay_out(&j, NULL, &unused), shared = {0};
+    if (!lf_open_places(&j.places, workspace, size, &shared, &one, control, &mine)) return LF_BAD_ARGUMENT;
     const size_t cost = j.frames * (call->input.classes + call->beam_width) * PER_CLASS + 1;
     return lf_parallel(call->input.samples, cost, &mine, search_samples, &j);
 }

@@ -6,7 +6,7 @@
  * 64 rows i where D(i, j) - D(i - 1, j) is +1 ("plus") and where it is -1 ("minus").  Strips of so many words go through
  * the hypothesis one after another; what they leave for the next is D(i, j) - D(i, j - 1) in their last row.  Counts are
  * found by walking back along the words, which are then all kept. */
-#include "frames.h"
+#include "reader.h"
 
 #include <string.h>
 
@@ -44,47 +44,48 @@ static size_t slots_for(size_t n)
     return slots;
 }
 
-static lf_parts lay_out(const job *j, char *base, worker *w)
+static arena lay_out(const job *j, char *base, worker *w)
 {
     const size_t m = j->references;
-    lf_parts parts = {.base = base, .overflow = m >= INT32_MAX}; /* ids are that long */
-    w->table = lf_part(&parts, slots_for(m), sizeof *w->table);
-    w->reference = lf_part(&parts, m, sizeof *w->reference);
-    w->hypothesis = lf_part(&parts, j->hypotheses, sizeof *w->hypothesis);
-    w->row_of = lf_part(&parts, m + 1, sizeof *w->row_of);
-    w->match = lf_part(&parts, (m < STRIP ? m : STRIP) + 1, sizeof *w->match);
-    w->step = lf_part(&parts, j->hypotheses, sizeof *w->step);
-    w->columns = lf_part(&parts, j->columns, sizeof *w->columns);
-    return parts;
+    arena a = {.base = base};
+    w->table = take(&a, slots_for(m), sizeof *w->table);
+    w->reference = take(&a, m, sizeof *w->reference);
+    w->hypothesis = take(&a, j->hypotheses, sizeof *w->hypothesis);
+    w->row_of = take(&a, m + 1, sizeof *w->row_of);
+    w->match = take(&a, (m < STRIP ? m : STRIP) + 1, sizeof *w->match);
+    w->step = take(&a, j->hypotheses, sizeof *w->step);
+    w->columns = take(&a, j->columns, sizeof *w->columns);
+    return a;
 }
 
-static int open_job(job *j, const lf_edit_call *call)
+static lf_status open_job(job *j, const lf_edit_call *call)
 {
-    if (!call) return 0;
+    if (!call) return LF_BAD_ARGUMENT;
     *j = (job){.call = call};
-    if (!call->pairs) return 1;
+    if (!call->pairs) return LF_OK;
     const int64_t *const reference = call->reference_starts, *const hypothesis = call->hypothesis_starts;
-    if (!reference || !hypothesis || !call->distance || reference[0] < 0 || hypothesis[0] < 0) return 0;
+    if (!reference || !hypothesis || !call->distance || reference[0] < 0 || hypothesis[0] < 0) return LF_BAD_ARGUMENT;
     for (size_t p = 0; p < call->pairs; p++) {
-        if (reference[p + 1] < reference[p] || hypothesis[p + 1] < hypothesis[p]) return 0;
+        if (reference[p + 1] < reference[p] || hypothesis[p + 1] < hypothesis[p]) return LF_BAD_ARGUMENT;
         const size_t m = (size_t)(reference[p + 1] - reference[p]), n = (size_t)(hypothesis[p + 1] - hypothesis[p]);
         size_t columns;
-        if (__builtin_mul_overflow((m + STRIP - 1) / STRIP, n, &columns)) columns = SIZE_MAX;
+        if (m >= INT32_MAX || __builtin_mul_overflow((m + STRIP - 1) / STRIP, n, &columns)) return LF_TOO_LARGE;
         j->references = m > j->references ? m : j->references;
         j->hypotheses = n > j->hypotheses ? n : j->hypotheses;
         j->columns = call->counts && columns > j->columns ? columns : j->columns;
     }
-    return (!j->references || call->references) && (!j->hypotheses || call->hypotheses);
+    const int missing = (j->references && !call->references) || (j->hypotheses && !call->hypotheses);
+    return missing ? LF_BAD_ARGUMENT : LF_OK;
 }
 
 lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size)
 {
     job j;
     worker unused;
-    if (!size || !open_job(&j, call)) return LF_BAD_ARGUMENT;
-    const lf_parts parts = lay_out(&j, NULL, &unused);
-    *size = parts.overflow ? SIZE_MAX : lf_places_size(0, parts.size, call->pairs, control);
-    return LF_OK;
+    const lf_status status = size ? open_job(&j, call) : LF_BAD_ARGUMENT;
+    if (status) return status;
+    const arena one = lay_out(&j, NULL, &unused), shared = {0};
+    return lf_places_size(&shared, &one, call->pairs, control, size);
 }
 
 /* --- Symbols ------------------------------------------------------------------------------------------------------ */
@@ -215,11 +216,11 @@ lf_status lf_edit(const lf_edit_call *call, void *workspace, size_t size, const 
     job j;
     worker unused;
     lf_control mine;
-    if (!open_job(&j, call)) return LF_BAD_ARGUMENT;
+    const lf_status status = open_job(&j, call);
+    if (status) return status;
     if (!call->pairs) return LF_OK;
-    const lf_parts parts = lay_out(&j, NULL, &unused);
-    if (parts.overflow || !lf_open_places(&j.places, workspace, size, 0, parts.size, control, &mine))
-        return LF_BAD_ARGUMENT;
+    const arena one = lay_out(&j, NULL, &unused), shared = {0};
+    if (!lf_open_places(&j.places, workspace, size, &shared, &one, control, &mine)) return LF_BAD_ARGUMENT;
     double work = 0; /* words of bits, and symbols */
     for (size_t p = 0; p < call->pairs; p++) {
         const double m = (double)(call->reference_starts[p + 1] - call->reference_starts[p]);

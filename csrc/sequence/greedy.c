@@ -1,5 +1,5 @@
 /* Greedy decoding: the best class of every frame, chunk by chunk, then what each sample's path spells. */
-#include "frames.h"
+#include "reader.h"
 
 #include <math.h>
 
@@ -14,25 +14,27 @@ typedef struct {
     double *log_p;
 } job;
 
-static size_t shared_size(size_t samples, size_t frames)
+/* What all threads share, and the place of one; with a base the first is laid out there. */
+static arena lay_out(job *j, const lf_ctc_input *input, char *base, arena *one)
 {
-    lf_parts parts = {0};
-    size_t n;
-    if (__builtin_mul_overflow(samples, frames, &n)) return SIZE_MAX;
-    lf_part(&parts, n, sizeof(double));
-    lf_part(&parts, n, sizeof(int32_t));
-    return parts.overflow ? SIZE_MAX : parts.size;
+    arena a = {.base = base};
+    const size_t frames = input->samples * input->frames;
+    j->log_p = take(&a, frames, sizeof *j->log_p);
+    j->best = take(&a, frames, sizeof *j->best);
+    *one = (arena){0};
+    take(one, lf_frames_room(&j->f), 1);
+    return a;
 }
 
 lf_status lf_ctc_greedy_workspace(lf_dtype dtype, const lf_ctc_greedy_call *call, const lf_control *control,
                                   size_t *size, lf_failure *failure)
 {
-    ctc_frames f;
-    const lf_status status = call && size ? lf_open_frames(&f, dtype, &call->input, 1, failure) : LF_BAD_ARGUMENT;
+    job j;
+    arena one;
+    const lf_status status = call && size ? lf_open_frames(&j.f, dtype, &call->input, 1, failure) : LF_BAD_ARGUMENT;
     if (status) return status;
-    const size_t shared = shared_size(call->input.samples, call->input.frames);
-    *size = lf_places_size(shared, lf_frames_room(&f), MAX_PLACES, control);
-    return LF_OK;
+    const arena shared = lay_out(&j, &call->input, NULL, &one);
+    return lf_places_size(&shared, &one, MAX_PLACES, control, size);
 }
 
 static void find_best(void *context, size_t first_chunk, size_t last_chunk)
@@ -89,13 +91,13 @@ lf_status lf_ctc_greedy(lf_dtype dtype, const lf_ctc_greedy_call *call, void *wo
     const size_t samples = call->input.samples, frames = call->input.frames;
     if (!samples) return LF_OK;
     if (!call->lengths || !call->log_probability || (frames && !call->labels)) return LF_BAD_ARGUMENT;
-    lf_parts parts = {.base = lf_open_places(&j.places, workspace, size, shared_size(samples, frames),
-                                             lf_frames_room(&j.f), control, &mine)};
-    if (!parts.base) return LF_BAD_ARGUMENT;
+    arena one;
+    const arena shared = lay_out(&j, &call->input, NULL, &one);
+    char *const base = lf_open_places(&j.places, workspace, size, &shared, &one, control, &mine);
+    if (!base) return LF_BAD_ARGUMENT;
+    lay_out(&j, &call->input, base, &one);
     j.call = call;
     j.chunks = (frames + CHUNK - 1) / CHUNK;
-    j.log_p = lf_part(&parts, samples * frames, sizeof *j.log_p);
-    j.best = lf_part(&parts, samples * frames, sizeof *j.best);
     status = lf_parallel(samples * j.chunks, CHUNK * call->input.classes * PER_CLASS, &mine, find_best, &j);
     return status ? status : lf_parallel(samples, frames * PER_CLASS + 1, &mine, spell, &j);
 }

@@ -27,6 +27,7 @@ _HOME = {
     "threads": "runtime",
     "backend": "runtime",
     "linear_crossentropy": "linear",
+    "ctc_posteriors": "sequence",
     "ctc_align": "decoding",
     "ctc_beam_search": "decoding",
     "ctc_greedy_decode": "decoding",

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 cdef extern from "lossfast/lossfast.h" nogil:
     ctypedef enum lf_status:
         LF_OK, LF_BAD_ARGUMENT, LF_BAD_TARGET, LF_BAD_PRED, LF_BAD_WEIGHT, LF_BAD_STREAM, LF_INTERRUPTED
+        LF_BAD_LABEL_LENGTH, LF_BAD_LOGIT_LENGTH, LF_TOO_LARGE
     const char *lf_status_string(lf_status status)
 
     ctypedef enum lf_dtype:
@@ -120,6 +121,27 @@ cdef extern from "lossfast/lossfast.h" nogil:
                                const lf_control *control, lf_failure *failure)
     lf_status lf_rowwise_run(const lf_rowwise *loss, lf_dtype dtype, const lf_row_call *call,
                              const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_ctc_call:
+        size_t samples
+        size_t frames
+        size_t classes
+        lf_in logits
+        int log_probabilities
+        lf_in labels
+        size_t max_labels
+        size_t nlabels
+        int concatenated
+        lf_in label_lengths
+        lf_in logit_lengths
+        int64_t blank
+        lf_in scale
+        lf_out value
+        lf_out grad
+        lf_out posteriors
+    lf_status lf_ctc_workspace(lf_dtype dtype, const lf_ctc_call *call, const lf_control *control, size_t *size,
+                               lf_failure *failure)
+    lf_status lf_ctc_run(lf_dtype dtype, const lf_ctc_call *call, void *workspace, size_t size,
+                         const lf_control *control, lf_failure *failure)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
 
     ctypedef struct lf_ctc_input:

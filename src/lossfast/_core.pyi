@@ -162,3 +162,17 @@ def isa() -> str: ...
 def set_isa(name: str) -> bool: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
+def ctc(
+    single: bool,
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    label_lengths: NDArray[Any] | None,
+    logit_lengths: NDArray[Any] | None,
+    blank: int,
+    log_probabilities: bool,
+    scale: NDArray[Any] | None,
+    value: NDArray[Any] | None,
+    grad: NDArray[Any] | None,
+    posteriors: NDArray[Any] | None,
+    nthreads: int,
+) -> None: ...

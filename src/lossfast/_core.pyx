@@ -18,7 +18,8 @@ cdef enum:
     MAX_PARAM = 5  # of any loss
 
 
-cdef dict OPERAND = {LF_BAD_TARGET: "target", LF_BAD_PRED: "pred", LF_BAD_WEIGHT: "weight", LF_BAD_STREAM: "stream"}
+cdef dict OPERAND = {LF_BAD_TARGET: "target", LF_BAD_PRED: "pred", LF_BAD_WEIGHT: "weight", LF_BAD_STREAM: "stream",
+                     LF_BAD_LABEL_LENGTH: "label_length", LF_BAD_LOGIT_LENGTH: "logit_length"}
 
 
 cdef int interrupted(void *context) noexcept nogil:
@@ -38,6 +39,8 @@ cdef int check(lf_status status, lf_failure failure, list errors) except -1:
         return 0
     if status == LF_INTERRUPTED:
         raise errors[0]
+    if status == LF_TOO_LARGE:
+        raise MemoryError("lossfast: " + lf_status_string(status).decode())
     if status == LF_BAD_ARGUMENT:
         raise SystemError("lossfast: " + lf_status_string(status).decode())
     raise DomainError(OPERAND[status], failure.index)
@@ -469,9 +472,6 @@ def weight_sum(weight, int nthreads):
     return total
 
 
-include "_decoding.pxi"
-
-
 def pointwise_names():
     names = []
     cdef const lf_pointwise *loss = lf_pointwise_at(0)
@@ -518,3 +518,7 @@ def set_num_threads(int n):
 
 def get_num_threads():
     return lf_get_num_threads()
+
+
+include "_sequence.pxi"
+include "_decoding.pxi"

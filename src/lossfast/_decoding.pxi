@@ -1,8 +1,4 @@
 """Paths through frames and edit distance: arrays that Python has prepared, and room to work in."""
-from libc.stdint cimport SIZE_MAX
-from libc.stdlib cimport free, malloc
-
-
 cdef cnp.ndarray plain(x, int number, Py_ssize_t size):
     """An array that C reads or writes as a vector of `size` elements."""
     cdef cnp.ndarray a = x
@@ -20,11 +16,9 @@ cdef double *doubles(x, Py_ssize_t size) except? NULL:
 
 
 cdef void *workspace_of(size_t size) except NULL:
-    cdef void *workspace = NULL
-    if size < SIZE_MAX // 2:
-        workspace = malloc(size)
+    cdef void *workspace = malloc(size)
     if workspace is NULL:
-        raise MemoryError("no memory to search sequences of this length in")
+        raise MemoryError(f"{size} bytes of working memory")
     return workspace
 
 
@@ -44,10 +38,6 @@ cdef int open_frames(lf_ctc_input *input, view *v, logits, logit_lengths, int64_
 
 
 cdef int check_search(lf_status status, lf_failure failure, list errors) except -1:
-    if status == LF_BAD_PRED:
-        raise DomainError("logit_length", failure.index)
-    if status == LF_BAD_STREAM:
-        raise DomainError("label_length", failure.index)
     if status == LF_BAD_TARGET:
         raise DomainError("label", failure.index)
     return check(status, failure, errors)

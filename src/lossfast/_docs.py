@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-POINTWISE = """\
+
+class Shared(NamedTuple):
+    """What the losses of a family have in common: sections of their docstrings."""
+
+    parameters: str
+    returns: str
+
+
+DERIVATIVES = """\
+float or ndarray
+    The value; ``.grad``, ``.hess``, ``.value_and_grad``, ``.grad_and_hess`` and ``.value_grad_hess`` take the same
+    arguments and return the derivatives of the reduced value by `y_pred`, in the shape of `y_pred`."""
+
+POINTWISE = Shared(
+    """\
 y_true : array_like
     Targets of any bool, integer or float dtype, {target}.
 y_pred : array_like
@@ -29,9 +43,12 @@ empty : {{"zero", "nan", "raise"}}
     What the mean of nothing is (no elements, or all weights 0).
 check : bool
     False skips the check that targets and predictions are in the loss's domain, which costs a second reading of them;
-    results for elements outside it are then meaningless."""
+    results for elements outside it are then meaningless.""",
+    DERIVATIVES,
+)
 
-CLASSWISE = """\
+CLASSWISE = Shared(
+    """\
 y_true : array_like
     Of any bool, integer or float dtype: {target}.
 y_pred : array_like
@@ -56,7 +73,43 @@ empty : {{"zero", "nan", "raise"}}
     What the mean of nothing is (no rows, all ignored, or all weights 0).
 check : bool
     False skips the check of targets of the shape of `y_pred`, and of probabilities, which costs a second reading of
-    them; results for elements outside the domain are then meaningless.  Labels are always checked."""
+    them; results for elements outside the domain are then meaningless.  Labels are always checked.""",
+    DERIVATIVES,
+)
+
+SEQUENCE = Shared(
+    """\
+labels : array_like of int
+    Labels, {target}: padded to (samples, labels), or those of all samples one
+    after another in one axis, which needs `label_lengths`; (labels,) for one sample.  Only those within the lengths
+    are looked at, and always checked.
+logits : array_like
+    Predictions, {pred} (unless a parameter says otherwise), or (frames, C) for one
+    sample; float16, bfloat16, float32 or float64, and anything else is taken as float64.
+label_lengths, logit_lengths : array_like of int, optional
+    How many labels and how many frames each sample has, by default all.  What is beyond has no influence, and a
+    gradient of 0.
+sample_weight : array_like, optional
+    Non-negative weights: a number, or one for each sample.
+reduction : {{"mean", "sum", "none", "target_mean", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w); ``"none"`` gives an array of w l, one for each sample; ``"target_mean"`` is the
+    mean of l / max(1, number of labels), as torch's ``"mean"``; ``"sum_over_batch_size"`` and ``"batchmean"`` divide
+    the sum by the number of samples; ``"sample"`` gives an array of l.
+out : ndarray or tuple, optional
+    Where to write: an array for one result, a tuple with an entry (or None) for each of several.  It may be `logits`.
+grad_dtype : dtype, optional
+    Dtype of a new gradient array, by default that of `logits`.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+empty : {{"zero", "nan", "raise"}}
+    What the mean of nothing is (no samples, or all weights 0).
+full_output : bool
+    Also return, last, an array with False for each sample that no path through its frames can give.""",
+    """\
+float or ndarray
+    The value; ``.grad`` and ``.value_and_grad`` take the same arguments and return the gradient of the reduced value
+    by `logits`, in their shape and dtype.  There is no Hessian.""",
+)
 
 BOOSTING = {
     "one": "1 times weight and scale",
@@ -72,28 +125,26 @@ def _indent(text: str) -> str:
 
 
 def docstring(
-    written: str, formula: str, params: Mapping[str, Any], shared: str, target: str, pred: str, boosting: str
+    written: str, formula: str, params: Mapping[str, Any], shared: Shared, target: str, pred: str, boosting: str
 ) -> dict[str, Any]:
     """`__doc__` and `__signature__` of a loss's class."""
     written = inspect.cleandoc(written)
     starts = [at for section in SECTIONS if (at := written.find(f"\n{section}\n---")) >= 0]
     head, tail = (written[: min(starts)], written[min(starts) :]) if starts else (written, "")
     own = "\n".join(f"{k} : {_type(p)}, default {p.default!r}\n{_indent(p.doc)}" for k, p in params.items())
-    shared = shared.format(target=target, pred=pred, boosting=BOOSTING[boosting])
+    first = shared.parameters.format(target=target, pred=pred, boosting=BOOSTING.get(boosting, ""))
     text = f"""{head.rstrip()}
 
     value = {formula}
 
 Parameters
 ----------
-{shared}
+{first}
 {own}
 
 Returns
 -------
-float or ndarray
-    The value; ``.grad``, ``.hess``, ``.value_and_grad``, ``.grad_and_hess`` and ``.value_grad_hess`` take the same
-    arguments and return the derivatives of the reduced value by `y_pred`, in the shape of `y_pred`.
+{shared.returns}
 
 Raises
 ------

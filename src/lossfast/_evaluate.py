@@ -1,6 +1,7 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
-What differs between the families is in their calls, `_pointwise.PointwiseCall` and `_classwise.ClasswiseCall`.
+What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall` and
+`_ctc.SequenceCall`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ class Call(ABC):
     items: tuple[int, ...]  # the shape of the values before reduction
     reads: dict[str, Array]  # what results must not overlap, by the name of the argument
     replaceable: tuple[str, ...]  # of these, what a result may be exactly
+    reductions: tuple[str, ...] = REDUCTIONS
+
+    @property
+    def value_dtype(self) -> np.dtype[Any]:
+        """Of the values of the items: that of the arithmetic."""
+        return np.dtype(np.float32 if self.single else np.float64)
 
     @abstractmethod
     def measure(self, weight: Array | None) -> tuple[float, int]:
@@ -88,6 +95,14 @@ class Call(ABC):
     def fault(self, operand: str, index: int) -> Fault:
         """The words for a bad element of any operand but the weights."""
 
+    def for_targets(self, weight: Array | None) -> Array:
+        """The weights with reduction="target_mean", of the calls that have it."""
+        raise NotImplementedError
+
+    def more(self) -> tuple[Any, ...]:
+        """What is returned after values and derivatives."""
+        return ()
+
     def explanation(self, error: DomainError, sample_weight: Any) -> str:
         """The sentence for an element outside the domain."""
         if error.operand != "weight":
@@ -101,6 +116,10 @@ class Call(ABC):
 
 def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: Any, nthreads: int) -> Call:
     """The operands in the way of the loss's family."""
+    if loss.declaration.family == "sequence":
+        from lossfast._ctc import SequenceCall
+
+        return SequenceCall(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "classwise":
         from lossfast._classwise import ClasswiseCall
 
@@ -140,39 +159,39 @@ def choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         )
 
 
-def _bind(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """y_true and y_pred, by position or keyword; they are taken out of kwargs."""
-    operands = dict(zip(("y_true", "y_pred"), args, strict=False))
-    if len(args) > 2:
-        raise TypeError(f"{name}() takes y_true and y_pred by position, all else by keyword; got {len(args)} arguments")
-    for key in ("y_true", "y_pred"):
+def _bind(loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The two operands, by position or keyword; they are taken out of kwargs, further arguments put in."""
+    names = loss.declaration.arguments
+    if len(args) > len(names):
+        raise TypeError(
+            f"{loss.name}() takes {' and '.join(names)} by position, all else by keyword; got {len(args)} arguments"
+        )
+    for key, value in zip(names, args, strict=False):
         if key in kwargs:
-            if key in operands:
-                raise TypeError(f"{name}() got {key} twice")
-            operands[key] = kwargs.pop(key)
-        elif key not in operands:
-            raise TypeError(f"{name}() misses {key}")
-    return operands["y_true"], operands["y_pred"]
+            raise TypeError(f"{loss.name}() got {key} twice")
+        kwargs[key] = value
+    for key in names[:2]:
+        if key not in kwargs:
+            raise TypeError(f"{loss.name}() misses {key}")
+    return kwargs.pop(names[0]), kwargs.pop(names[1])
 
 
 def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a loss's methods return: the value (1), the gradient (2), the Hessian (4), or a tuple of some."""
-    params = dict(kwargs)
-    y_true, y_pred = _bind(loss.name, args, params)
-    return _evaluate(loss, want, y_true, y_pred, **{k: params.pop(k) for k in _OPTIONS if k in params}, params=params)
+    declaration, params = loss.declaration, dict(kwargs)
+    y_true, y_pred = _bind(loss, args, params)
+    if want & HESS and declaration.no_hessian:
+        raise NotImplementedError(f"{loss.name} has no Hessian: {declaration.no_hessian}")
+    given = {k: params.pop(k) for k in _OPTIONS if k in params and k in declaration.options}
+    return _evaluate(loss, want, y_true, y_pred, **given, params=params)
 
 
-def moments(
-    loss: Loss,
-    y_true: Any,
-    y_pred: Any,
-    *,
-    sample_weight: Any = None,
-    n_threads: Any = None,
-    check: bool = True,
-    **params: Any,
-) -> tuple[Any, ...]:
+def moments(loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """What an accumulator adds to itself: see `_core.Kernel.moments`; without weights each item weighs 1."""
+    params = dict(kwargs)
+    y_true, y_pred = _bind(loss, args, params)
+    sample_weight, n_threads = params.pop("sample_weight", None), params.pop("n_threads", None)
+    check = params.pop("check", True) if "check" in loss.declaration.options else True
     call = prepare(loss, y_true, y_pred, params, check, threads(n_threads))
     weight = None
     try:
@@ -219,6 +238,7 @@ def _evaluate(
         _make_boosting(results["hess"], call, call.counted(weight), scale)
     answer = [value] if want & VALUE else []
     answer += [results[key] for key in ("grad", "hess") if key in results]
+    answer += call.more()
     return answer[0] if len(answer) == 1 else tuple(answer)
 
 
@@ -235,7 +255,7 @@ def reduced(
 
     `results_for` gets the caller's weights and makes the arrays to write, `given_value` is the caller's for the value.
     """
-    choice("reduction", reduction, REDUCTIONS)
+    choice("reduction", reduction, call.reductions)
     choice("empty", empty, EMPTY)
     if reduction in ("sample", "batchmean") and not call.items:
         raise ValueError(f"reduction={reduction!r} needs an array with a first axis, got a scalar")
@@ -249,6 +269,8 @@ def reduced(
         given_weight = weight
         if reduction == "sample":
             weight, nothing = _normalised(weight, call.counted(weight), call.items)
+        elif reduction == "target_mean":
+            weight = call.for_targets(weight)
         if empty == "raise" and nothing.any():
             raise ValueError(f"reduction={reduction!r} of nothing: no elements, or all weights are 0")
         scale = 1.0 / divisor if divisor else 0.0
@@ -267,7 +289,7 @@ def reduced(
     if want_value and reduction == "none":
         value = results["value"]
     elif want_value and reduction == "sample":
-        value = np.where(nothing, blank, np.asarray(entries)).astype(np.float32 if call.single else np.float64)
+        value = np.where(nothing, blank, np.asarray(entries)).astype(call.value_dtype)
         if given_value is not None:
             given_value[...] = value
             value = given_value
@@ -279,7 +301,7 @@ def reduced(
 
 def _divisor(reduction: str, total: float, count: int, call: Call) -> float:
     """By what the sum is divided; 0 where there is nothing to take a mean of."""
-    if reduction == "mean":
+    if reduction in ("mean", "target_mean"):
         return total
     if reduction == "sum_over_batch_size":
         return float(count)
@@ -319,7 +341,6 @@ def _results(
 ) -> dict[str, Array]:
     """The arrays to write, by name; the value is one of them with reduction="none" only."""
     reads = call.reads if weight is None else {**call.reads, "sample_weight": weight}
-    compute = np.dtype(np.float32 if call.single else np.float64)
     if grad_dtype is None:
         derivative = call.pred.dtype
     else:
@@ -328,7 +349,7 @@ def _results(
             raise TypeError(f"grad_dtype is {derivative}, expected one of {', '.join(_arrays.FLOATS)}")
     results = {}
     for key, bit, shape, dtype in (
-        ("value", VALUE, call.items, compute),
+        ("value", VALUE, call.items, call.value_dtype),
         ("grad", GRAD, call.pred.shape, derivative),
         ("hess", HESS, call.pred.shape, derivative),
     ):
@@ -349,8 +370,7 @@ def check_value(given: Any, call: Call, reduction: str, reads: dict[str, Array])
     if given is not None and reduction != "sample":
         raise ValueError(f"out for the value must be None with reduction={reduction!r}: it is a Python float")
     if given is not None:
-        dtype = np.dtype(np.float32 if call.single else np.float64)
-        _arrays.result_array("out (value)", given, call.items[:1], dtype, reads, ())
+        _arrays.result_array("out (value)", given, call.items[:1], call.value_dtype, reads, ())
 
 
 def _make_boosting(hess: Array, call: Call, weight: Array | None, scale: float) -> None:

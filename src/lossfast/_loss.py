@@ -1,7 +1,7 @@
 """What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel that computes it.
 
-`pointwise` and `classwise` turn a specification into a registered loss of their family; the rest of the package, its
-tests, its documentation and its benchmarks read the registry.
+`pointwise`, `classwise` and `sequence` turn a specification into a registered loss of their family; the rest of the
+package, its tests, its documentation and its benchmarks read the registry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from lossfast._arrays import Array, as_array, position
-from lossfast._docs import CLASSWISE, POINTWISE, docstring
+from lossfast._docs import CLASSWISE, POINTWISE, SEQUENCE, Shared, docstring
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -179,6 +179,7 @@ Params = Mapping[str, Any]
 
 
 SPELLINGS = {"ignore_class": "ignore_index"}  # keywords of other libraries
+OPTIONS = ("sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty")  # of every call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +187,11 @@ class Declaration:
     """All that is known of a loss, of any family."""
 
     family: ClassVar[str]
+    arguments: ClassVar[tuple[str, ...]] = ("y_true", "y_pred")  # of a call, by position; the first two must be there
+    options: ClassVar[tuple[str, ...]] = (*OPTIONS, "check", "hess")  # its keywords beside the parameters
+    no_hessian: ClassVar[str] = ""  # why there is none, if so
     name: str
-    spec: Callable[..., Jet]
+    spec: Callable[..., Any]
     params: Mapping[str, Param]
     class_name: str
     names: tuple[str, ...]  # further public names
@@ -216,9 +220,8 @@ class Declaration:
                     raise TypeError(f"{self.name}() got {SPELLINGS[key]} twice: {key} is another name for it")
                 return self.checked({SPELLINGS.get(k, k): v for k, v in given.items()}, defaults)
             if key not in self.params:
-                raise TypeError(
-                    f"{self.name}() got an unexpected keyword {key!r}" + did_you_mean(key, [*self.params, *KEYWORDS])
-                )
+                known = [*self.params, *self.arguments, *self.options]
+                raise TypeError(f"{self.name}() got an unexpected keyword {key!r}" + did_you_mean(key, known))
         return {k: p.checked(k, given[k]) if k in given else defaults[k] for k, p in self.params.items()}
 
     def cases(self) -> Iterator[dict[str, Any]]:
@@ -271,18 +274,24 @@ class Classwise(Declaration):
         return target, "logits" if params.get("from_logits") else "probabilities in [0, 1]"
 
 
-KEYWORDS = (
-    "y_true",
-    "y_pred",
-    "sample_weight",
-    "reduction",
-    "out",
-    "grad_dtype",
-    "n_threads",
-    "empty",
-    "check",
-    "hess",
-)
+@dataclass(frozen=True, kw_only=True)
+class Sequence(Declaration):
+    """A loss of the frames of a sequence and its labels, whose alignment is not known."""
+
+    family = "sequence"
+    arguments = ("labels", "logits", "label_lengths", "logit_lengths")
+    options = (*OPTIONS, "full_output")
+    no_hessian = (
+        "the diagonal p (1 - p) - q (1 - q), with the softmax p and the occupation q, is negative as often as positive "
+        "and of no use as a scale of steps"
+    )
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What `labels` and `logits` may be, in words."""
+        kind = "logits" if params["from_logits"] else "log-probabilities"
+        order = "frames, samples" if params["time_major"] else "samples, frames"
+        return "classes in [0, C) other than blank", f"{kind} of shape ({order}, C)"
+
 
 if _core is not None:
     _Base: Any = _core.Pointwise
@@ -319,7 +328,7 @@ else:
 
 
 class Loss(_Base):  # type: ignore[misc]
-    """A loss with its parameters: call it, or one of its methods, on (y_true, y_pred).
+    """A loss with its parameters: call it, or one of its methods, on (y_true, y_pred), or (labels, logits).
 
     Instances are immutable and hashable, and compare equal when class and parameters do.
     """
@@ -510,7 +519,31 @@ def classwise(
     return register
 
 
-def _registered(declaration: Declaration, shared: str) -> Loss:
+def sequence(
+    class_name: str, *, formula: str, aliases: tuple[str, ...] = (), **params: Param
+) -> Callable[[Callable[..., Any]], Loss]:
+    """Register the decorated specification ``spec(labels, log_probabilities, blank)`` of one sample as a loss."""
+
+    def register(spec: Callable[..., Any]) -> Loss:
+        return _registered(
+            Sequence(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=(),
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="softmax",
+                boosting="",
+            ),
+            SEQUENCE,
+        )
+
+    return register
+
+
+def _registered(declaration: Declaration, shared: Shared) -> Loss:
     """The loss with default parameters, an instance of a new class."""
     params, spec = declaration.params, declaration.spec
     body = {"declaration": declaration, "__module__": spec.__module__}

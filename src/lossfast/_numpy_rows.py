@@ -17,7 +17,8 @@ def _specification(declaration: Classwise, target: Array, pred: Array, **params:
     """The jet of rows, with the parameters that the specification has."""
     given = {k: v for k, v in params.items() if k in declaration.params}
     with np.errstate(all="ignore"):
-        return declaration.spec(target, pred, **given)
+        jet: Jet = declaration.spec(target, pred, **given)
+    return jet
 
 
 class NumpyRowKernel:

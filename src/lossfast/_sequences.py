@@ -16,42 +16,21 @@ from lossfast._arrays import Array, position
 from lossfast._errors import DomainError
 
 LARGEST = 2**62  # elements of a table of frames and states
+MOST_CLASSES = 2**20
 
 
-@dataclass(frozen=True)
 class Frames:
     """Logits or log-probabilities of a batch of sequences."""
 
-    given: Array  # a float array in the caller's order of axes
-    lengths: Array | None  # int64 (samples,), each in [0, frames]; None: all frames of all samples
-    blank: int
-    time_major: bool
-    batched: bool  # False: the caller has one sample, without an axis of samples
-
-    @property
-    def rows(self) -> Array:
-        """(samples, frames, classes)."""
-        return self.view(self.given)
-
-    @property
-    def single(self) -> bool:
-        """Whether the arithmetic is that of float32."""
-        return self.given.dtype != np.float64
-
-    @property
-    def samples(self) -> int:
-        """The number of sequences."""
-        return int(self.rows.shape[0])
-
-    @property
-    def steps(self) -> int:
-        """The number of frames, those beyond the lengths among them."""
-        return int(self.rows.shape[1])
-
-    @property
-    def classes(self) -> int:
-        """The number of classes, blank among them."""
-        return int(self.rows.shape[2])
+    def __init__(self, given: Array, blank: int, time_major: bool) -> None:
+        self.given = given  # floats in the caller's order of axes
+        self.blank = blank
+        self.time_major = time_major
+        self.batched = given.ndim == 3  # else the caller has one sample, without an axis of samples
+        self.single = given.dtype != np.float64  # arithmetic in float32
+        self.rows = self.view(given)  # (samples, frames, classes)
+        self.samples, self.steps, self.classes = self.rows.shape
+        self.lengths: Array | None = None  # int64 (samples,), each in [0, steps]; None: all frames of all samples
 
     def view(self, x: Array) -> Array:
         """An array in the caller's order of axes, as (samples, frames, ...)."""
@@ -112,12 +91,12 @@ def lengths_of(name: str, x: Any, samples: int, batched: bool, most: int, what: 
     if given.shape != (samples,):
         expected = f"{(samples,)}, a number for each sample" if batched else "() or (1,), as logits are one sample"
         raise ValueError(f"{name} has shape {given.shape}, expected {expected}")
-    bad = (given < 0) | (given > most)
-    if bad.any():
-        first = int(bad.argmax())
+    lengths = np.ascontiguousarray(given, np.int64)
+    if samples and lengths.view(np.uint64).max() > most:  # negative ones, too, are large without a sign
+        first = int(((given < 0) | (given > most)).argmax())
         at = position((first,)) if batched or np.ndim(x) else ""
         raise ValueError(f"{name}{at} is {int(given[first])}, expected an integer in [0, {most}], the number of {what}")
-    return np.ascontiguousarray(given, np.int64)
+    return lengths
 
 
 def flag(name: str, x: Any) -> bool:
@@ -140,9 +119,11 @@ def frames(logits: Any, logit_lengths: Any, blank: Any, time_major: Any) -> Fram
         raise ValueError(f"logits has shape {given.shape}, expected at least one class along the last axis: blank")
     if not 0 <= blank < given.shape[-1]:
         raise ValueError(f"blank is {blank}, expected a class in [0, {given.shape[-1]})")
-    found = Frames(given, None, int(blank), time_major, given.ndim == 3)
-    lengths = lengths_of("logit_lengths", logit_lengths, found.samples, found.batched, found.steps, "frames")
-    return Frames(given, lengths, found.blank, time_major, found.batched)
+    if given.shape[-1] > MOST_CLASSES:
+        raise ValueError(f"logits has {given.shape[-1]} classes, expected at most {MOST_CLASSES}")
+    found = Frames(given, int(blank), time_major)
+    found.lengths = lengths_of("logit_lengths", logit_lengths, found.samples, found.batched, found.steps, "frames")
+    return found
 
 
 def labels(labels: Any, label_lengths: Any, frames: Frames) -> Labels:

@@ -63,12 +63,13 @@ class Accumulator:
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._min, self._max = math.inf, -math.inf
 
-    def update(self, y_true: Any, y_pred: Any, **kwargs: Any) -> None:
+    def update(self, *args: Any, **kwargs: Any) -> None:
         """Take in more elements; after an error the accumulator is as it was before.
 
-        Keywords are `sample_weight`, `n_threads`, `check` and parameters of the loss, as in its call.
+        Arguments are those of a call of the loss: (y_true, y_pred), or labels and logits; keywords also
+        `sample_weight`, `n_threads`, `check` and parameters of the loss.
         """
-        weight, loss, square, *counts, low, high = moments(self.loss, y_true, y_pred, **kwargs)
+        weight, loss, square, *counts, low, high = moments(self.loss, args, kwargs)
         self._add((weight, loss, square), counts, low, high)
 
     def merge(self, other: Accumulator) -> None:

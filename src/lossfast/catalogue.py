@@ -8,7 +8,8 @@ from typing import Any
 
 import lossfast.classification
 import lossfast.multiclass
-import lossfast.regression  # noqa: F401  (their losses register themselves)
+import lossfast.regression
+import lossfast.sequence  # noqa: F401  (their losses register themselves)
 from lossfast._errors import did_you_mean
 from lossfast._loss import REGISTRY, Loss, Params
 
@@ -115,9 +116,11 @@ class Info:
     y_pred: str
     activation: str
     aliases: tuple[str, ...]
+    arguments: tuple[str, str] = ("y_true", "y_pred")
 
     def __str__(self) -> str:
-        facts = {"value": self.formula, "y_true": self.y_true, "y_pred": self.y_pred, "activation": self.activation}
+        target, pred = self.arguments
+        facts = {"value": self.formula, target: self.y_true, pred: self.y_pred, "activation": self.activation}
         facts |= {k: f"{v!r}: {self.expected[k]}" for k, v in self.parameters.items()}
         facts |= {"also": ", ".join((self.class_name, *self.aliases))}
         width = max(map(len, facts))
@@ -153,6 +156,7 @@ def info(loss: str | Mapping[str, Any] | type[Loss] | Loss) -> Info:
         y_pred=y_pred,
         activation=d.activation,
         aliases=(*d.names, *d.aliases),
+        arguments=d.arguments[:2],  # type: ignore[arg-type]
     )
 
 
@@ -328,6 +332,15 @@ TABLE = (
         alternatives="sparse_categorical_crossentropy",
         avoid="",
         words="multiclass calibration forecast",
+    ),
+    Recommendation(
+        problem="sequences whose alignment is unknown",
+        target="label ids",
+        first_choice="ctc",
+        prediction="logits of every frame, with the lengths",
+        alternatives="",
+        avoid="more labels than frames",
+        words="speech recognition asr ocr handwriting unaligned transcript",
     ),
     Recommendation(
         problem="boosting weak learners",

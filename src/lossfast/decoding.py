@@ -35,6 +35,11 @@ class Alignment(NamedTuple):
     log_probability: Array
 
 
+def _own(lengths: Array | None) -> Array | None:
+    """A copy: what is indexed with must not change meanwhile, whoever else has the array."""
+    return None if lengths is None else lengths.copy()
+
+
 def _padded(labels: Array, lengths: Array) -> Array:
     """Labels of the longest length and no more, -1 behind the end."""
     labels = labels[..., : int(lengths.max(initial=0))].copy()
@@ -114,7 +119,7 @@ def ctc_greedy_decode(
     n = threads(n_threads)
     labels = np.empty((frames.samples, frames.steps), np.int64)
     lengths, log_p = np.empty(frames.samples, np.int64), np.empty(frames.samples)
-    _search.ctc_greedy(frames.single, frames.rows, frames.lengths, frames.blank, given, labels, lengths, log_p, n)
+    _search.ctc_greedy(frames.single, frames.rows, _own(frames.lengths), frames.blank, given, labels, lengths, log_p, n)
     return Decoding(*_one(frames, _padded(labels, lengths), lengths, log_p))
 
 
@@ -238,7 +243,7 @@ def ctc_beam_search(
     labels = np.empty((frames.samples, count, frames.steps), np.int64)
     lengths, log_p = np.zeros((frames.samples, count), np.int64), np.full((frames.samples, count), -np.inf)
     _search.ctc_beam(
-        frames.single, frames.rows, frames.lengths, frames.blank, given, width, count, threshold,
+        frames.single, frames.rows, _own(frames.lengths), frames.blank, given, width, count, threshold,
         labels, lengths, log_p, n,
     )  # fmt: skip
     return Decoding(*_one(frames, _padded(labels, lengths), lengths, log_p))
@@ -330,17 +335,17 @@ def ctc_align(
     target = _sequences.labels(labels, label_lengths, frames)
     given, n = not _sequences.flag("from_logits", from_logits), threads(n_threads)
     samples, steps, shape = frames.samples, frames.steps, target.given.shape
-    counts = np.full(samples, target.most) if target.lengths is None else target.lengths
+    counts = np.full(samples, target.most) if target.lengths is None else target.lengths.copy()
     one_after_another = target.given.ndim == 1
     starts = np.cumsum(counts) - counts if one_after_another else np.arange(samples) * shape[-1]
     path, position = np.empty((samples, steps), np.int64), np.empty((samples, steps), np.int64)
     frame_score, log_p = np.empty((samples, steps)), np.empty(samples)
     start, end, score = np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape)
-    flat = np.ascontiguousarray(target.given, np.int64).reshape(-1)
+    flat = np.array(target.given, np.int64, order="C").reshape(-1)
     try:
         _search.ctc_align(
-            frames.single, flat, starts, counts, frames.rows, frames.lengths, frames.blank, given, path, position,
-            frame_score, start.reshape(-1), end.reshape(-1), score.reshape(-1), log_p, n,
+            frames.single, flat, starts, counts, frames.rows, _own(frames.lengths), frames.blank, given, path,
+            position, frame_score, start.reshape(-1), end.reshape(-1), score.reshape(-1), log_p, n,
         )  # fmt: skip
     except DomainError as error:
         raise ValueError(target.explanation(error, frames)) from None

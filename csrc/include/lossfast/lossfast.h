@@ -31,8 +31,11 @@ typedef enum {
     LF_BAD_TARGET,   /* an operand has an element outside the loss's domain: */
     LF_BAD_PRED,     /*   see lf_failure for the position of the first one */
     LF_BAD_WEIGHT,
-    LF_BAD_STREAM, /* the parameter that is an array: of a class loss the temperature */
-    LF_INTERRUPTED /* lf_control.interrupted said so */
+    LF_BAD_STREAM,       /* the parameter that is an array: of a class loss the temperature */
+    LF_INTERRUPTED,      /* lf_control.interrupted said so */
+    LF_BAD_LABEL_LENGTH, /* of the sample that lf_failure says; past the last: the lengths do not add up */
+    LF_BAD_LOGIT_LENGTH,
+    LF_TOO_LARGE /* sizes whose product is beyond any memory */
 } lf_status;
 
 const char *lf_status_string(lf_status status);
@@ -250,11 +253,39 @@ lf_status lf_rowwise_run(const lf_rowwise *loss, lf_dtype dtype, const lf_row_ca
 /* The exact sum of n weights, rounded once; LF_BAD_WEIGHT if one is negative, infinite or NaN. */
 lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure);
 
-/* --- Paths through the frames of a sequence: CTC without its loss ------------------------------------------------ */
+/* --- Connectionist temporal classification ------------------------------------------------------------------------- */
+
+/* Of samples of frames of logits, one per class, and labels without times: -log of the sum, over all paths of a class
+ * per frame that become the labels once repeats and then blanks are left out, of the product of their softmax
+ * probabilities (A. Graves et al., ICML 2006, doi:10.1145/1143844.1143891). */
+typedef struct {
+    size_t samples, frames, classes;
+    lf_in logits;          /* samples x frames x classes; a layout has these three axes */
+    int log_probabilities; /* they are what log(softmax) would be, and need not add up to 1 */
+    lf_in labels;          /* samples x max_labels; or, if concatenated, nlabels, those of one sample after another's */
+    size_t max_labels, nlabels; /* the first also that of the posteriors */
+    int concatenated;
+    lf_in label_lengths, logit_lengths; /* integers, without a layout; default: max_labels, and frames */
+    int64_t blank;
+    lf_in scale; /* of each sample: what its gradient is multiplied with; default: 1 */
+
+    lf_out value; /* of each sample: infinite where the labels are impossible, NaN where a logit is */
+    lf_out grad;  /* by the logits, as they are; 0 where impossible and beyond the length.  May be the very logits */
+    lf_out posteriors; /* samples x frames x (2 max_labels + 1): of blank, label, blank ... given the labels */
+} lf_ctc_call;
+
+/* How many bytes lf_ctc_run needs to work in, on at most so many threads. */
+lf_status lf_ctc_workspace(lf_dtype dtype, const lf_ctc_call *call, const lf_control *control, size_t *size,
+                           lf_failure *failure);
+
+/* LF_BAD_TARGET: a label is no class, or the blank.  Anything but LF_OK and LF_INTERRUPTED: no output was written. */
+lf_status lf_ctc_run(lf_dtype dtype, const lf_ctc_call *call, void *workspace, size_t size, const lf_control *control,
+                     lf_failure *failure);
+
+/* --- Paths through frames ------------------------------------------------------------------------------------------ */
 
 /* Frames of logits z over classes, one of them blank; log p = z - log sum exp z in each frame.  A path is a class per
- * frame, and spells the labels that remain when repeats are merged and then blanks removed (A. Graves et al.,
- * "Connectionist temporal classification", ICML 2006, doi:10.1145/1143844.1143891). */
+ * frame, and spells the labels that remain when repeats are merged and then blanks left out. */
 typedef struct {
     size_t samples, frames, classes; /* classes at most LF_MAX_CLASSES */
     lf_in logits;                    /* element (sample * frames + frame) * classes + class; a layout has 3 axes */
@@ -264,9 +295,9 @@ typedef struct {
 } lf_ctc_input;
 
 /* The functions below compute in `dtype` what sums over classes, and in double what sums over frames.  They need a
- * workspace, whose size for the same call and control the function of their name finds: SIZE_MAX if memory is never that
- * large.  Their statuses: LF_BAD_PRED a logit length, LF_BAD_TARGET a label that is blank or no class, LF_BAD_STREAM a
- * label length, with its position in lf_failure; then, and after LF_BAD_ARGUMENT, nothing was written. */
+ * workspace, whose size for the same call and control the function of their name finds.  Beside other statuses:
+ * LF_BAD_LOGIT_LENGTH, LF_BAD_LABEL_LENGTH, LF_BAD_TARGET (a label that is blank or no class).  Anything but LF_OK and
+ * LF_INTERRUPTED: nothing was written.  Nobody may change lengths or labels meanwhile. */
 
 /* The path of the most probable class of each frame, the lowest of several, and what it spells.  A sample with NaN has
  * log_probability NaN and no labels. */

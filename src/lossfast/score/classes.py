@@ -33,6 +33,9 @@ class Layout:
         self.soft = False  # whether the target has a number for each class
         self.classes: int | None = None
         self.first = ""  # the file that said so
+        if declaration.family not in ("pointwise", "classwise"):
+            given = " and ".join(declaration.arguments[:2])
+            raise BadCall(f"{loss.name} takes {given}, which files of rows do not hold")
         if self.rule is not None and loss.get_params()["axis"] not in (-1, 1):
             raise BadCall(f"axis is {loss.get_params()['axis']}, expected -1: in files each row has its classes")
 

@@ -1,11 +1,10 @@
-#include "frames.h"
+#include "reader.h"
+#include "softmax.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { ROOM = sizeof((frame_group *)0)->tile };
-
-static const row_options PLAIN = {.targets = LABEL, .keep = 1, .factor = 1, .scale = 1};
 
 static int aligned(ptrdiff_t x, size_t size) { return (size_t)x % size == 0; }
 
@@ -18,8 +17,8 @@ lf_status lf_open_frames(ctc_frames *f, lf_dtype dtype, const lf_ctc_input *inpu
     const size_t frames = input->frames, classes = input->classes, item = lf_itemsize(z->dtype);
     size_t rows, elements, bytes;
     if (__builtin_mul_overflow(input->samples, frames, &rows) || __builtin_mul_overflow(rows, classes, &elements) ||
-        __builtin_mul_overflow(elements, sizeof(double), &bytes) || frames > PTRDIFF_MAX)
-        return LF_BAD_ARGUMENT;
+        __builtin_mul_overflow(elements, sizeof(double), &bytes) || frames > PTRDIFF_MAX / 4)
+        return LF_TOO_LARGE;
     if (elements && (!z->data || !item)) return LF_BAD_ARGUMENT;
     *f = (ctc_frames){.input = input,
                       .dtype = dtype,
@@ -40,7 +39,7 @@ lf_status lf_open_frames(ctc_frames *f, lf_dtype dtype, const lf_ctc_input *inpu
     for (size_t n = 0; input->logit_lengths && n < input->samples; n++)
         if (input->logit_lengths[n] < 0 || (size_t)input->logit_lengths[n] > frames) {
             if (failure) failure->index = n;
-            return LF_BAD_PRED;
+            return LF_BAD_LOGIT_LENGTH;
         }
     const size_t row = classes * f->size, fit = ROOM / row;
     f->across = fit >= TILE;
@@ -59,53 +58,29 @@ static const char *row_at(const ctc_frames *f, size_t sample, size_t frame)
     return f->data + (ptrdiff_t)sample * f->strides[0] + (ptrdiff_t)frame * f->strides[1];
 }
 
-/* Where classes are more than a kernel takes at a time. */
-static void reduce_long_row(const ctc_frames *f, const char *row, frame_group *group, double *top, double *sum)
-{
-    enum { PARTS = LF_MAX_CLASSES / BLOCK };
-    double tops[PARTS], sums[PARTS], factors[PARTS];
-    const size_t classes = f->input->classes, parts = (classes + BLOCK - 1) / BLOCK;
-    *top = -INFINITY, *sum = 0;
-    size_t part = 0;
-    do {
-        const size_t rest = classes - part * BLOCK, n = rest < BLOCK ? rest : BLOCK;
-        f->k->along_reduce(&PLAIN, 1, n, n, row + part * BLOCK * f->size, NULL, NULL, NULL, &group->g);
-        tops[part] = group->g.top[0], sums[part] = group->g.sum[0];
-        *top = tops[part] > *top ? tops[part] : *top;
-    } while (++part < parts);
-    f->wide->along_exp(parts, tops, *top, 1, factors);
-    for (size_t i = 0; i < parts; i++) *sum += sums[i] * factors[i];
-}
-
 static void reduce_along(const ctc_frames *f, size_t n, frame_group *group)
 {
     const size_t classes = f->input->classes;
-    const size_t pitch = f->in_place && n > 1 ? (size_t)(f->strides[1] / (ptrdiff_t)f->size) : classes;
-    double *const sum = group->log_sum; /* for now */
-    for (size_t i = 0; f->wants_best && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         size_t at;
+        if (!f->input->log_probabilities)
+            softmax_of(f->k, f->size, classes, group->row[i], &group->top[i], &group->sum[i]);
+        if (!f->wants_best) continue;
         group->best_log_p[i] = f->k->highest(classes, group->row[i], &at);
         group->best[i] = (int32_t)at;
-    }
-    if (f->input->log_probabilities) return;
-    if (classes > BLOCK)
-        for (size_t i = 0; i < n; i++) reduce_long_row(f, group->row[i], group, &group->top[i], &sum[i]);
-    else {
-        f->k->along_reduce(&PLAIN, n, classes, pitch, group->row[0], NULL, NULL, NULL, &group->g);
-        memcpy(group->top, group->g.top, n * sizeof *sum);
-        memcpy(sum, group->g.sum, n * sizeof *sum);
     }
 }
 
 static void reduce_across(const ctc_frames *f, size_t n, frame_group *group)
 {
     const size_t classes = f->input->classes;
+    plain_rows(&group->g, TILE);
     f->k->into_tile(n, classes, group->row[0], group->tile);
     if (f->wants_best) f->k->best_across(classes, group->tile, group->best_log_p, group->best);
     if (f->input->log_probabilities) return;
-    f->k->across_reduce(&PLAIN, classes, group->tile, NULL, NULL, &group->g);
+    f->k->across_reduce(&PLAIN, classes, group->tile, NULL, f->k->ones, &group->g);
     memcpy(group->top, group->g.top, n * sizeof *group->top);
-    memcpy(group->log_sum, group->g.sum, n * sizeof *group->log_sum);
+    memcpy(group->sum, group->g.sum, n * sizeof *group->sum);
 }
 
 /* Of a frame with infinite logits, which share everything: zeros among minus infinities, in the group's room. */
@@ -133,7 +108,6 @@ void lf_read_frames(const ctc_frames *f, size_t sample, size_t first, size_t n, 
         if (!f->in_place) f->k->load[f->input->logits.dtype](classes, row, f->strides[2], to);
         group->row[i] = f->in_place ? row : to;
     }
-    for (size_t i = 0; i < ROWS; i++) group->g.inverse[i] = 1;
     (f->across ? reduce_across : reduce_along)(f, n, group);
     if (f->input->log_probabilities) {
         for (size_t i = 0; i < n; i++) {
@@ -142,8 +116,7 @@ void lf_read_frames(const ctc_frames *f, size_t sample, size_t first, size_t n, 
         }
         return;
     }
-    double sum[ROWS];
-    memcpy(sum, group->log_sum, n * sizeof *sum);
+    const double *const sum = group->sum;
     f->wide->log(n, sum, group->log_sum);
     for (size_t i = 0; i < n; i++) {
         group->best_log_p[i] = -group->log_sum[i];
@@ -156,42 +129,40 @@ void lf_read_frames(const ctc_frames *f, size_t sample, size_t first, size_t n, 
 
 /* --- Workspace ---------------------------------------------------------------------------------------------------- */
 
-static size_t places_for(size_t units, const lf_control *control)
+/* As lines: a place after another begins at one. */
+static size_t lines(const arena *a) { return (a->used + ARENA_LINE - 1) / ARENA_LINE * ARENA_LINE; }
+
+static size_t most_places(const lf_control *control)
 {
-    const size_t threads = lf_threads(control), most = threads < MAX_PLACES ? threads : MAX_PLACES;
-    return units < 1 ? 1 : units < most ? units : most;
+    const size_t threads = lf_threads(control);
+    return threads < MAX_PLACES ? threads : MAX_PLACES;
 }
 
-static int round_up(size_t x, size_t *to)
+lf_status lf_places_size(const arena *shared, const arena *one, size_t units, const lf_control *control, size_t *size)
 {
-    const int overflow = __builtin_add_overflow(x, (size_t)(WORKSPACE_ALIGNMENT - 1), to);
-    *to -= *to % WORKSPACE_ALIGNMENT;
-    return overflow;
+    const size_t most = most_places(control), n = units < 1 ? 1 : units < most ? units : most;
+    arena all = {.overflow = shared->overflow | one->overflow};
+    take(&all, lines(shared), 1);
+    take(&all, n, lines(one));
+    take(&all, ARENA_LINE, 1); /* to begin at a line */
+    *size = all.used;
+    return all.overflow ? LF_TOO_LARGE : LF_OK;
 }
 
-size_t lf_places_size(size_t shared, size_t each, size_t units, const lf_control *control)
-{
-    size_t size;
-    if (round_up(shared, &shared) || round_up(each, &each)) return SIZE_MAX;
-    if (__builtin_mul_overflow(each, places_for(units, control), &size)) return SIZE_MAX;
-    if (__builtin_add_overflow(size, shared, &size)) return SIZE_MAX;
-    return __builtin_add_overflow(size, (size_t)WORKSPACE_ALIGNMENT, &size) ? SIZE_MAX : size;
-}
-
-char *lf_open_places(lf_places *places, void *workspace, size_t size, size_t shared, size_t each,
+char *lf_open_places(lf_places *places, void *workspace, size_t size, const arena *shared, const arena *one,
                      const lf_control *given, lf_control *control)
 {
-    if (!workspace || round_up(shared, &shared) || round_up(each, &each)) return NULL;
-    const size_t skipped = -(uintptr_t)workspace % WORKSPACE_ALIGNMENT;
-    if (size < skipped || size - skipped < shared || size - skipped - shared < each) return NULL;
-    const size_t fit = each ? (size - skipped - shared) / each : MAX_PLACES;
-    const size_t asked = lf_threads(given), most = asked < MAX_PLACES ? asked : MAX_PLACES;
-    *control = given ? *given : (lf_control){0};
+    const size_t skipped = -(uintptr_t)workspace % ARENA_LINE, most = most_places(given);
+    if (!workspace || shared->overflow || one->overflow || size < skipped || size - skipped < lines(shared))
+        return NULL;
+    const size_t left = size - skipped - lines(shared), fit = left / (lines(one) ? lines(one) : 1);
+    if (!fit) return NULL;
     char *const base = (char *)workspace + skipped;
-    places->base = base + shared;
-    places->each = each;
+    places->base = base + lines(shared);
+    places->each = lines(one) ? lines(one) : ARENA_LINE;
     places->nfree = fit < most ? fit : most;
     for (size_t i = 0; i < places->nfree; i++) places->free[i] = (unsigned short)(places->nfree - 1 - i);
+    *control = given ? *given : (lf_control){0};
     control->nthreads = (int)places->nfree;
     return base;
 }
@@ -206,21 +177,8 @@ void *lf_take_place(lf_places *places)
 
 void lf_leave_place(lf_places *places, void *place)
 {
-    const size_t i = places->each ? (size_t)((char *)place - places->base) / places->each : 0;
+    const size_t i = (size_t)((char *)place - places->base) / places->each;
     lf_lock();
     places->free[places->nfree++] = (unsigned short)i;
     lf_unlock();
-}
-
-void *lf_part(lf_parts *parts, size_t n, size_t size)
-{
-    size_t bytes, end;
-    if (__builtin_mul_overflow(n, size, &bytes) || round_up(bytes, &bytes) ||
-        __builtin_add_overflow(parts->size, bytes, &end)) {
-        parts->overflow = 1;
-        return NULL;
-    }
-    void *const part = parts->base ? parts->base + parts->size : NULL;
-    parts->size = end;
-    return part;
 }
