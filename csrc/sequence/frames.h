@@ -4,17 +4,6 @@ static size_t frame_at(const member *m, int half, size_t row)
     return half == FIRST ? m->half[FIRST] - 1 - row : m->half[FIRST] + row;
 }
 
-/* A softmax of n rows, and nothing else. */
-static const row_options PLAIN = {.targets = LABEL, .keep = 1, .scale = 1, .wants_grad = 1};
-
-static void plain_rows(row_group *g, size_t n)
-{
-    for (size_t r = 0; r < n; r++) {
-        g->inverse[r] = 1;
-        g->by_exp[r] = g->by_c[r] = g->to_p[r] = g->linear[r] = g->square[r] = 0;
-    }
-}
-
 static const char *frame_in(const job *j, const operands *as, const bench *b, const member *m, size_t t)
 {
     if (as->in) return as->in + (ptrdiff_t)m->sample * as->in_sample + (ptrdiff_t)t * as->in_frame;
@@ -35,33 +24,11 @@ static const char *tile_in(const job *j, const operands *as, const bench *b, con
     return b->in;
 }
 
-/* The largest logit of a frame, and the sum of exp(logit - top). */
-static void softmax_of(const job *j, const operands *as, const char *row, double *top, double *sum)
-{
-    enum { PARTS = LF_MAX_CLASSES / BLOCK };
-    row_group g;
-    plain_rows(&g, 1);
-    if (j->classes <= BLOCK)
-        as->k->along_reduce(&PLAIN, 1, j->classes, j->classes, row, NULL, NULL, as->k->ones, &g);
-    else {
-        double tops[PARTS], sums[PARTS], none[PARTS] = {0}, factor[PARTS];
-        size_t parts = 0;
-        for (size_t first = 0; first < j->classes; first += BLOCK, parts++) {
-            const size_t rest = j->classes - first, n = rest < BLOCK ? rest : BLOCK;
-            as->k->along_reduce(&PLAIN, 1, n, n, row + first * as->size, NULL, NULL, as->k->ones, &g);
-            tops[parts] = g.top[0], sums[parts] = g.sum[0];
-        }
-        lf_kernels(LF_F64)->join(parts, tops, sums, none, none, none, 1, factor, &g);
-    }
-    *top = g.top[0];
-    *sum = g.sum[0];
-}
-
 /* Tops and sums of frames t ... t + n - 1 of one sample. */
 static void survey(const job *j, const operands *as, const char *rows, member *m, size_t t, size_t n)
 {
     if (!as->across) {
-        softmax_of(j, as, rows, m->top + t, m->sum + t);
+        softmax_of(as->k, as->size, j->classes, rows, m->top + t, m->sum + t);
         return;
     }
     _Alignas(64) char tile[ROOM];

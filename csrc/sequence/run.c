@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "arena.h"
+#include "softmax.h"
 #include "lattice.h"
 #include "frames.h"
 #include "passes.h"
@@ -165,8 +167,7 @@ static lf_status open_job(job *j, lf_dtype dtype, const lf_ctc_call *call)
         !lf_open(&j->value, LF_F64, v.data, v.data ? v.dtype : LF_F64, v.stride, v.layout) ||
         !lf_open(&j->scale, LF_F64, s.data, s.data ? s.dtype : LF_F64, s.stride, s.layout))
         return LF_BAD_ARGUMENT;
-    for (size_t i = 0; i < j->as[1].k->nmap; i++)
-        if (!strcmp(j->as[1].k->maps[i].name, "log")) j->log = j->as[1].k->maps[i].run;
+    j->log = j->as[1].k->log;
     return LF_OK;
 }
 
