@@ -102,31 +102,22 @@ class Reader:
             w[name] -= rate * slope
         return float(loss)
 
+    def decode(self, strings: Strings) -> Any:
+        """The labels that the best class of every column spells."""
+        return lf.ctc_greedy_decode(self.logits(strings.columns), strings.widths, blank=BLANK)
+
     def read(self, strings: Strings) -> list[list[int]]:
-        """The best path's labels: repeated classes merged, blanks removed."""
-        best = self.logits(strings.columns).argmax(axis=2)
-        found = []
-        for path, width in zip(best, strings.widths, strict=True):
-            merged = [k for i, k in enumerate(path[:width]) if i == 0 or k != path[i - 1]]
-            found.append([int(k) for k in merged if k != BLANK])
-        return found
-
-
-def edits(a: list[int], b: list[int]) -> int:
-    """The smallest number of insertions, deletions and substitutions that turn one into the other."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
+        """The same as lists."""
+        found = self.decode(strings)
+        return [row[:n].tolist() for row, n in zip(found.labels, found.lengths, strict=True)]
 
 
 def error_rate(reader: Reader, strings: Strings) -> float:
     """Edits per digit."""
-    truth = [row[:n].tolist() for row, n in zip(strings.labels, strings.lengths, strict=True)]
-    wrong = sum(map(edits, truth, reader.read(strings)))
-    return wrong / int(strings.lengths.sum())
+    found = reader.decode(strings)
+    return lf.label_error_rate(
+        strings.labels, found.labels, reference_lengths=strings.lengths, hypothesis_lengths=found.lengths
+    )
 
 
 @dataclass
