@@ -106,7 +106,7 @@ static int open_operands(operands *o, const lf_ctc_call *c, lf_dtype dtype)
 static int is_sane(const lf_ctc_call *c, lf_dtype dtype)
 {
     return c && (dtype == LF_F32 || dtype == LF_F64) && c->classes >= 1 && c->classes <= LF_MAX_CLASSES &&
-           c->blank >= 0 && (size_t)c->blank < c->classes && c->frames < INT64_MAX / 4 &&
+           c->blank >= 0 && (size_t)c->blank < c->classes && c->frames <= LF_MAX_FRAMES &&
            c->max_labels < INT64_MAX / 4 && c->nlabels < INT64_MAX / 4 &&
            (!c->samples || c->logits.data || !c->frames) && (!c->label_lengths.data || !c->label_lengths.layout) &&
            (!c->logit_lengths.data || !c->logit_lengths.layout) &&

@@ -16,6 +16,8 @@
 #define LATTICE_DEAD ((ireal)(LF_BITS == 64 ? -(INT64_C(1) << 60) : -(1 << 28)))
 /* Logarithms beyond it are not split into mantissa and exponent right; those of doubles have room for any that occurs. */
 #define LATTICE_RANGE ((real)(LF_BITS == 64 ? 0x1p50 : 0x1p21))
+/* Nor, lest the exponents of a long sequence overflow, above this: the logarithm of a probability is below 0 anyway. */
+#define LATTICE_HIGH ((real)(LF_BITS == 64 ? 0x1p30 : 0x1p4))
 
 /* What a loop writes it does not read elsewhere. */
 #ifdef __clang__
@@ -78,8 +80,8 @@ static int lattice_gather(size_t n, const void *row, const int32_t *labels, doub
     else
         for (size_t k = 0; k < n; k++) out[k] = x[labels[k]] - t;
     for (size_t k = 0; k < n; k++) {
-        far |= (ireal)((r_abs(out[k]) > LATTICE_RANGE) & (out[k] > -R_INF));
-        bad |= (ireal) !(out[k] < R_INF);
+        far |= (ireal)((out[k] < -LATTICE_RANGE) & (out[k] > -R_INF)) | (ireal)(out[k] > LATTICE_HIGH);
+        bad |= (ireal) !(out[k] < (LF_BITS == 64 ? LATTICE_HIGH : R_INF));
     }
     return (far ? LATTICE_FAR : 0) | (bad ? LATTICE_NAN : 0);
 }
@@ -129,7 +131,7 @@ static void lattice_emit(const lattice *g, void *y)
         INDEPENDENT
         for (size_t k = at; k < at + LATTICE_LANES; k++) {
             const real z = m[k];
-            const int alive = (z >= -LATTICE_RANGE) & (z <= LATTICE_RANGE);
+            const int alive = (z >= -LATTICE_RANGE) & (z <= LATTICE_HIGH);
             const exp_parts e = exp_split(alive ? z : 0, 0);
             m[k] = exp_scaled(e.r, 1);
             power[k] = alive ? (ireal)(e.power - r_int(ROUND_SHIFT)) : LATTICE_DEAD;

@@ -258,10 +258,12 @@ lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *c
 /* Of samples of frames of logits, one per class, and labels without times: -log of the sum, over all paths of a class
  * per frame that become the labels once repeats and then blanks are left out, of the product of their softmax
  * probabilities (A. Graves et al., ICML 2006, doi:10.1145/1143844.1143891). */
+enum { LF_MAX_FRAMES = 1 << 24 };
+
 typedef struct {
-    size_t samples, frames, classes;
-    lf_in logits;          /* samples x frames x classes; a layout has these three axes */
-    int log_probabilities; /* they are what log(softmax) would be, and need not add up to 1 */
+    size_t samples, frames, classes; /* frames: at most LF_MAX_FRAMES */
+    lf_in logits;                    /* samples x frames x classes; a layout has these three axes */
+    int log_probabilities; /* they are what log(softmax) would be, need not add up to 1, and count as NaN above 2^30 */
     lf_in labels;          /* samples x max_labels; or, if concatenated, nlabels, those of one sample after another's */
     size_t max_labels, nlabels; /* the first also that of the posteriors */
     int concatenated;
