@@ -2,51 +2,7 @@
  *
  * Any bytes become a call of each: sizes, lengths and labels may be wrong, logits anything, every array is an allocation
  * of its own and exactly as long as it has to be, and what is found must make sense. */
-#include <lossfast/lossfast.h>
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-typedef struct {
-    const uint8_t *data;
-    size_t size;
-} bytes;
-
-static unsigned next(bytes *b)
-{
-    if (!b->size) return 0;
-    b->size--;
-    return *b->data++;
-}
-
-static double logit(bytes *b)
-{
-    static const double special[] = {INFINITY, -INFINITY, NAN, 1e30, -1e30, 3e6, -3e6, 1e-40, 0, 700};
-    const unsigned x = next(b);
-    return x < 10 ? special[x] : ((double)x - 128) / 8;
-}
-
-#define REQUIRE(condition)                                                                                             \
-    if (!(condition)) {                                                                                                \
-        fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                                        \
-        abort();                                                                                                       \
-    }
-
-static void *filled(size_t n)
-{
-    void *const x = malloc(n + 1);
-    memset(x, 0xa5, n);
-    return x;
-}
-
-static int untouched(const void *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (((const unsigned char *)x)[i] != 0xa5) return 0;
-    return 1;
-}
+#include "fuzz.h"
 
 static void *workspace_of(size_t room, unsigned rubbish)
 {
