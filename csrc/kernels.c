@@ -11,6 +11,7 @@
 #include "rowwise/finish.h"
 #include "rowwise/losses.h"
 #include "sequence/states.h"
+#include "sequence/paths.h"
 #include "embedding/vectors.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
@@ -116,6 +117,13 @@ const kernels LF_TABLE = {
     .vector_directions = vector_directions,
 #if LF_BITS == 64
     .join = join_parts,
+#endif
+    .best_across = best_across,
+    .log_probabilities = log_probabilities,
+    .viterbi = viterbi,
+#if LF_BITS == 64
+    .log = map_log,
+    .log_add = log_add,
 #endif
     .ones = ones,
     .load = {[LF_BOOL] = load_bool,

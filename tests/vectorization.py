@@ -55,6 +55,10 @@ LOOPS = [
     ("distances", "embedding/vectors.h", "distances(", "sum[l] += distance_term", (32, 64)),
     ("directions", "embedding/vectors.h", "directions(", "const double step", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
+    ("best class across", "sequence/paths.h", "best_across(", "const real x", (32, 64)),
+    ("log-probabilities", "sequence/paths.h", "log_probabilities(", "const double below", (32, 64)),
+    ("Viterbi", "sequence/paths.h", "viterbi(", "const double b = ", (32, 64)),
+    ("log of a sum", "sequence/paths.h", "log_add(", "const double high", (64,)),
 ]
 
 
