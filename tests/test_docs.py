@@ -16,6 +16,7 @@ MODULES = (
     "lossfast",
     "lossfast.catalogue",
     "lossfast.accumulator",
+    "lossfast.generative",
     "lossfast.linear",
     "lossfast.runtime",
     "lossfast.decoding",

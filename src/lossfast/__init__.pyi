@@ -12,6 +12,9 @@ from lossfast.decoding import ctc_beam_search as ctc_beam_search
 from lossfast.decoding import ctc_greedy_decode as ctc_greedy_decode
 from lossfast.embedding import get_include as get_include
 from lossfast.embedding import get_library as get_library
+from lossfast.generative import gan_discriminator as gan_discriminator
+from lossfast.generative import gan_generator as gan_generator
+from lossfast.generative import gradient_penalty as gradient_penalty
 from lossfast.linear import linear_crossentropy as linear_crossentropy
 from lossfast.runtime import backend as backend
 from lossfast.runtime import get_num_threads as get_num_threads
