@@ -11,6 +11,7 @@
 #include "rowwise/finish.h"
 #include "rowwise/losses.h"
 #include "sequence/states.h"
+#include "sequence/paths.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
@@ -111,6 +112,13 @@ const kernels LF_TABLE = {
     .lattice_interleave = lattice_interleave,
 #if LF_BITS == 64
     .join = join_parts,
+#endif
+    .best_across = best_across,
+    .log_probabilities = log_probabilities,
+    .viterbi = viterbi,
+#if LF_BITS == 64
+    .log = map_log,
+    .log_add = log_add,
 #endif
     .ones = ones,
     .load = {[LF_BOOL] = load_bool,

@@ -87,6 +87,9 @@ struct lf_rowwise {
                     const void *class_weight, double sums[5], void *grad, void *hess);
 };
 
+/* Back pointers of Viterbi's recursion: sequence/paths.h. */
+enum { STAY = 0, FROM_BLANK = 1, FROM_LABEL = 2, ENTERED = 4 };
+
 /* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while
  * something is computed that leaves the memory idle.  Processors do not look ahead far enough by themselves. */
 typedef struct {
@@ -151,9 +154,16 @@ typedef struct {
     void (*lattice_powers)(size_t lanes, int64_t power, void *powers);
     void (*lattice_occupation)(const lattice *g, const void *alpha, const void *beta, void *label, void *blank,
                                double *factor);
-    void (*lattice_scatter)(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad,
-                            size_t stride);
+    void (*lattice_scatter)(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad);
     void (*lattice_interleave)(size_t n, const void *label, const void *blank, double factor, void *out);
+    /* Paths through frames: sequence/paths.h; NULL in a table of floats: log, log_add. */
+    void (*best_across)(size_t classes, const void *tile, double *top, int32_t *best);
+    void (*log_probabilities)(size_t n, const void *z, double top, double log_sum, double *out);
+    void (*viterbi)(size_t n, const double *blank, const double *label, double *next_blank, double *next_label,
+                    const void *row, const int32_t *classes, const double *skip, double top, double log_sum,
+                    double blank_log_p, uint8_t *back);
+    void (*log)(size_t n, const void *x, void *y);
+    void (*log_add)(size_t n, const double *a, const double *b, double *out);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

@@ -102,31 +102,20 @@ class Reader:
             w[name] -= rate * slope
         return float(loss)
 
-    def read(self, strings: Strings) -> list[list[int]]:
-        """The best path's labels: repeated classes merged, blanks removed."""
-        best = self.logits(strings.columns).argmax(axis=2)
-        found = []
-        for path, width in zip(best, strings.widths, strict=True):
-            merged = [k for i, k in enumerate(path[:width]) if i == 0 or k != path[i - 1]]
-            found.append([int(k) for k in merged if k != BLANK])
-        return found
+    def read(self, strings: Strings) -> list[str]:
+        """The labels of the best path, as digits."""
+        found = lf.ctc_greedy_decode(self.logits(strings.columns), strings.widths, blank=BLANK)
+        return spelled(found.labels, found.lengths)
 
 
-def edits(a: list[int], b: list[int]) -> int:
-    """The smallest number of insertions, deletions and substitutions that turn one into the other."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
+def spelled(labels: Array, lengths: Array) -> list[str]:
+    """Rows of digits as strings."""
+    return ["".join(map(str, row[:n])) for row, n in zip(labels, lengths, strict=True)]
 
 
 def error_rate(reader: Reader, strings: Strings) -> float:
     """Edits per digit."""
-    truth = [row[:n].tolist() for row, n in zip(strings.labels, strings.lengths, strict=True)]
-    wrong = sum(map(edits, truth, reader.read(strings)))
-    return wrong / int(strings.lengths.sum())
+    return lf.character_error_rate(spelled(strings.labels, strings.lengths), reader.read(strings))
 
 
 @dataclass
@@ -220,10 +209,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"\ncharacter error rate of {len(result.held_out.lengths)} held-out strings: "
           f"{list(result.rates.values())[-1]:.2%}")  # fmt: skip
     strings = result.held_out
-    for row, n, read in list(zip(strings.labels, strings.lengths, result.reader.read(strings), strict=True))[:5]:
-        truth = row[:n].tolist()
-        mark = "" if truth == read else "   wrong"
-        print(f"  {''.join(map(str, truth)):>7}  read as {''.join(map(str, read))}{mark}")
+    truths = spelled(strings.labels, strings.lengths)
+    for truth, read in list(zip(truths, result.reader.read(strings), strict=True))[:5]:
+        print(f"  {truth:>7}  read as {read}{'' if truth == read else '   wrong'}")
     print(f"\nloss  {sparkline(result.losses)}")
     try:
         draw(result, given.plot)

@@ -438,3 +438,12 @@ def test_samples_do_not_depend_on_each_other(isa):
             alone = value_and_grad(labels[i], logits[i], lengths[i], frames[i], reduction="none")
             assert_same_bits(np.asarray(alone[0]), value[i])
             assert_same_bits(alone[1], grad[i])
+
+
+def test_log_probabilities_far_above_0(dtype):
+    """They need not add up to 1; what no exponent has room for counts as NaN."""
+    large = np.full((1, 50, 3), 1e6, dtype)
+    assert lf.ctc([[1]], large, from_logits=False) == pytest.approx(-50e6 - np.log(50 * 51 / 2), rel=1e-12)
+    large[0, 3, 1] = 1.1e9
+    value, grad = lf.ctc.value_and_grad([[1]], large, from_logits=False)
+    assert np.isnan(value) and np.isnan(grad).all()

@@ -51,13 +51,17 @@ LOOPS = [
     ("beta", "sequence/states.h", "backward(", "const size_t k = at + l, next", (32, 64)),
     ("occupation", "sequence/states.h", "occupy(", "label[k] = a.label[k]", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
+    ("best class across", "sequence/paths.h", "best_across(", "const real x", (32, 64)),
+    ("log-probabilities", "sequence/paths.h", "log_probabilities(", "const double below", (32, 64)),
+    ("Viterbi", "sequence/paths.h", "viterbi(", "const double b = ", (32, 64)),
+    ("log of a sum", "sequence/paths.h", "log_add(", "const double high", (64,)),
 ]
 
 
 def loop_line(file: str, function: str, body: str) -> int:
     """The line of the loop that begins so."""
     lines = (ROOT / "csrc" / file).read_text().splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("inline_ ") and function in line)
+    first = next(i for i, line in enumerate(lines) if line.startswith(("inline_ ", "static ")) and function in line)
     inside = next(i for i in range(first, len(lines)) if lines[i].strip().startswith(body))
     return 1 + max(i for i in range(first, inside) if lines[i].strip().startswith("for ("))
 

@@ -380,12 +380,20 @@ static double hinge_terms(size_t n, const void *z, const void *target, void *mar
 static double highest(size_t n, const void *x, size_t *at)
 {
     const real *restrict in = x;
-    real top = row_top(n, in);
-    for (size_t i = 0; i < n; i++)
-        if (in[i] != in[i]) { /* a maximum does not show it */
-            *at = i;
-            return (double)in[i];
-        }
-    for (*at = 0; in[*at] != top;) ++*at;
+    const real top = row_top(n, in);
+    ireal wrong = 0; /* a maximum does not show a NaN */
+    for (size_t i = 0; i < n; i++) wrong |= (ireal)(in[i] != in[i]);
+    size_t i = 0;
+    if (wrong) {
+        while (i + 1 < n && in[i] == in[i]) i++; /* not beyond the end, though somebody write to it now */
+        *at = i;
+        return (double)R_NAN;
+    }
+    for (ireal found = 0; i + LANES < n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) found |= (ireal)(in[i + l] == top);
+        if (found) break;
+    }
+    while (i + 1 < n && in[i] != top) i++;
+    *at = i;
     return (double)top;
 }

@@ -4,81 +4,31 @@ static size_t frame_at(const member *m, int half, size_t row)
     return half == FIRST ? m->half[FIRST] - 1 - row : m->half[FIRST] + row;
 }
 
-/* A softmax of n rows, and nothing else. */
-static const row_options PLAIN = {.targets = LABEL, .keep = 1, .scale = 1, .wants_grad = 1};
-
-static void plain_rows(row_group *g, size_t n)
+static const char *frame_in(const job *j, const operands *as, const bench *b, const member *m, size_t t)
 {
-    for (size_t r = 0; r < n; r++) {
-        g->inverse[r] = 1;
-        g->by_exp[r] = g->by_c[r] = g->to_p[r] = g->linear[r] = g->square[r] = 0;
-    }
-}
-
-/* Frames t ... t + n - 1, one behind the other; more than one only if they go across the lanes: then it is a tile, of
- * which those past the last are anything. */
-static const char *frames_in(const job *j, const operands *as, const bench *b, const member *m, size_t t, size_t n)
-{
-    const size_t length = j->classes * as->size;
-    if (as->across && n < TILE) memset(b->in + n * length, 0, (TILE - n) * length);
-    if (!as->in) {
-        lf_load(&as->logits, as->dtype, (m->sample * j->frames + t) * j->classes, n * j->classes, b->in);
-        return b->in;
-    }
-    const char *const at = as->in + (ptrdiff_t)m->sample * as->in_sample + (ptrdiff_t)t * as->in_frame;
-    if (!as->across || (n == TILE && as->in_frame == (ptrdiff_t)length)) return at;
-    for (size_t r = 0; r < n; r++) memcpy(b->in + r * length, at + (ptrdiff_t)r * as->in_frame, length);
+    if (as->in) return as->in + (ptrdiff_t)m->sample * as->in_sample + (ptrdiff_t)t * as->in_frame;
+    lf_load(&as->logits, as->dtype, (m->sample * j->frames + t) * j->classes, j->classes, b->in);
     return b->in;
 }
 
-/* Where frames t ... are to be written, or where they wait for it. */
-static char *place(const job *j, const operands *as, const bench *b, const member *m, size_t t, size_t n)
-{
-    const int contiguous = !as->across || (n == TILE && as->out_frame == (ptrdiff_t)(j->classes * as->size));
-    if (!as->out || !contiguous) return b->out;
-    return as->out + (ptrdiff_t)m->sample * as->out_sample + (ptrdiff_t)t * as->out_frame;
-}
-
-static void frames_out(const job *j, const operands *as, const bench *b, const member *m, size_t t, size_t n,
-                       const char *rows)
+/* Frames t ... t + n - 1 one behind the other, and zeros for those that are missing in a tile. */
+static const char *tile_in(const job *j, const operands *as, const bench *b, const member *m, size_t t, size_t n)
 {
     const size_t length = j->classes * as->size;
-    if (rows != b->out) return;
-    if (!as->out) {
-        lf_write(&as->grad, as->dtype, (m->sample * j->frames + t) * j->classes, n * j->classes, rows);
-        return;
-    }
-    char *const at = as->out + (ptrdiff_t)m->sample * as->out_sample + (ptrdiff_t)t * as->out_frame;
-    for (size_t r = 0; r < n; r++) memcpy(at + (ptrdiff_t)r * as->out_frame, rows + r * length, length);
-}
-
-/* The largest logit of a frame, and the sum of exp(logit - top). */
-static void softmax_of(const job *j, const operands *as, const char *row, double *top, double *sum)
-{
-    enum { PARTS = LF_MAX_CLASSES / BLOCK };
-    row_group g;
-    plain_rows(&g, 1);
-    if (j->classes <= BLOCK)
-        as->k->along_reduce(&PLAIN, 1, j->classes, j->classes, row, NULL, NULL, as->k->ones, &g);
-    else {
-        double tops[PARTS], sums[PARTS], none[PARTS] = {0}, factor[PARTS];
-        size_t parts = 0;
-        for (size_t first = 0; first < j->classes; first += BLOCK, parts++) {
-            const size_t rest = j->classes - first, n = rest < BLOCK ? rest : BLOCK;
-            as->k->along_reduce(&PLAIN, 1, n, n, row + first * as->size, NULL, NULL, as->k->ones, &g);
-            tops[parts] = g.top[0], sums[parts] = g.sum[0];
-        }
-        lf_kernels(LF_F64)->join(parts, tops, sums, none, none, none, 1, factor, &g);
-    }
-    *top = g.top[0];
-    *sum = g.sum[0];
+    if (as->in && n == TILE && as->in_frame == (ptrdiff_t)length) return frame_in(j, as, b, m, t);
+    if (as->in)
+        for (size_t r = 0; r < n; r++) memcpy(b->in + r * length, frame_in(j, as, b, m, t + r), length);
+    else
+        lf_load(&as->logits, as->dtype, (m->sample * j->frames + t) * j->classes, n * j->classes, b->in);
+    memset(b->in + n * length, 0, (TILE - n) * length);
+    return b->in;
 }
 
 /* Tops and sums of frames t ... t + n - 1 of one sample. */
 static void survey(const job *j, const operands *as, const char *rows, member *m, size_t t, size_t n)
 {
     if (!as->across) {
-        softmax_of(j, as, rows, m->top + t, m->sum + t);
+        softmax_of(as->k, as->size, j->classes, rows, m->top + t, m->sum + t);
         return;
     }
     _Alignas(64) char tile[ROOM];
@@ -129,7 +79,7 @@ static void emit(const job *j, const operands *as, pack *p, int half, size_t fir
         const size_t busy = own_rows(m, half, first, n);
         for (size_t r = 0, step; r < busy; r += step) {
             const size_t t = tile_at(as, m, half, first, r, busy, &step);
-            const char *const frames = frames_in(j, as, b, m, t, step);
+            const char *const frames = as->across ? tile_in(j, as, b, m, t, step) : frame_in(j, as, b, m, t);
             if (first_time && softmax) survey(j, as, frames, m, t, step);
             for (size_t l = 0; l < step; l++) {
                 const size_t at = row_of(half, r, step, l) * row;
@@ -146,33 +96,6 @@ static void emit(const job *j, const operands *as, pack *p, int half, size_t fir
     }
 }
 
-/* The gradients of frames t ... t + n - 1 of a sample before anything is taken away from them: its scaled softmax, of
- * which element (r, k) stands at k * *by_class + r * *by_frame. */
-static char *softmax_out(const job *j, const operands *as, const bench *b, const member *m, size_t t, size_t n,
-                         char *tile, size_t *by_class, size_t *by_frame)
-{
-    const size_t length = j->classes * as->size;
-    *by_class = as->across ? TILE : 1;
-    *by_frame = as->across ? 1 : j->classes;
-    char *const to = as->across ? tile : place(j, as, b, m, t, 1);
-    if (j->call->log_probabilities) {
-        memset(to, 0, as->across ? TILE * length : length);
-        return to;
-    }
-    const char *const rows = frames_in(j, as, b, m, t, n);
-    if (!as->across) {
-        as->k->lattice_softmax(j->classes, rows, m->top[t], m->scale / m->sum[t], to);
-        return to;
-    }
-    row_group g;
-    plain_rows(&g, TILE);
-    as->k->into_tile(TILE, j->classes, rows, tile);
-    as->k->across_reduce(&PLAIN, j->classes, tile, NULL, as->k->ones, &g);
-    for (size_t r = 0; r < n; r++) g.by_exp[r] = m->scale / m->sum[t + r];
-    as->k->across_spread(&PLAIN, j->classes, tile, NULL, NULL, as->k->ones, &g);
-    return to;
-}
-
 static void deliver_posteriors(const job *j, const operands *as, const pack *p, size_t i, int half, size_t first,
                                size_t n)
 {
@@ -187,26 +110,24 @@ static void deliver_posteriors(const job *j, const operands *as, const pack *p, 
     }
 }
 
+/* Softmax minus occupation, times the sample's factor. */
 static void deliver_gradients(const job *j, const operands *as, const pack *p, size_t i, int half, size_t first,
                               size_t n)
 {
     const bench *const b = &p->bench[half];
     const member *const m = &p->member[i];
     const size_t line = line_size(as, p), lane = p->lattice.lane[i] * as->size;
-    _Alignas(64) char tile[ROOM];
-    for (size_t r = 0, step; r < n; r += step) {
-        const size_t t = tile_at(as, m, half, first, r, n, &step);
-        size_t by_class, by_frame;
-        char *const rows = softmax_out(j, as, b, m, t, step, tile, &by_class, &by_frame);
-        for (size_t l = 0; l < step; l++) {
-            const size_t at = row_of(half, r, step, l);
-            as->k->lattice_scatter(m->labels + 1, m->label, b->occupation + lane + at * line,
-                                   m->scale * b->factor[at * p->lattice.members + i], rows + l * by_frame * as->size,
-                                   by_class);
-        }
-        char *const to = place(j, as, b, m, t, step);
-        if (as->across) as->k->out_of_tile(TILE, j->classes, tile, to);
-        frames_out(j, as, b, m, t, step, to);
+    for (size_t r = 0; r < n; r++) {
+        const size_t t = frame_at(m, half, first + r);
+        char *const to =
+            as->out ? as->out + (ptrdiff_t)m->sample * as->out_sample + (ptrdiff_t)t * as->out_frame : b->out;
+        if (j->call->log_probabilities)
+            memset(to, 0, j->classes * as->size);
+        else
+            as->k->lattice_softmax(j->classes, frame_in(j, as, b, m, t), m->top[t], m->scale / m->sum[t], to);
+        as->k->lattice_scatter(m->labels + 1, m->label, b->occupation + lane + r * line,
+                               m->scale * b->factor[r * p->lattice.members + i], to);
+        if (!as->out) lf_write(&as->grad, as->dtype, (m->sample * j->frames + t) * j->classes, j->classes, to);
     }
 }
 

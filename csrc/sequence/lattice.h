@@ -77,26 +77,6 @@ typedef struct {
 
 static size_t padded(size_t lanes) { return (lanes + PAD - 1) / PAD * PAD; }
 
-/* Memory handed out from the front; with a base of NULL it is only counted. */
-typedef struct {
-    char *base;
-    size_t used;
-    int overflow;
-} arena;
-
-static void *take(arena *a, size_t n, size_t size)
-{
-    enum { LINE = 64 };
-    size_t bytes, end;
-    const size_t at = (a->used + LINE - 1) / LINE * LINE;
-    if (__builtin_mul_overflow(n, size, &bytes) || __builtin_add_overflow(at, bytes, &end) || end > PTRDIFF_MAX / 2) {
-        a->overflow = 1;
-        return NULL;
-    }
-    a->used = end;
-    return a->base ? a->base + at : NULL;
-}
-
 static size_t root(size_t n)
 {
     size_t r = 1;
@@ -150,6 +130,6 @@ static void furnish(pack *p, arena *a, const job *j, const operands *as, size_t 
         b->pairs = take(a, j->call->posteriors.data ? 2 : 0, line);
         b->factor = take(a, n * count, sizeof(double));
         b->in = take(a, as->across ? TILE * j->classes : j->classes, as->size);
-        b->out = take(a, as->across ? TILE * j->classes : j->classes, as->size);
+        b->out = take(a, j->classes, as->size);
     }
 }

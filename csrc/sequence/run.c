@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "arena.h"
+#include "softmax.h"
 #include "lattice.h"
 #include "frames.h"
 #include "passes.h"
@@ -104,7 +106,7 @@ static int open_operands(operands *o, const lf_ctc_call *c, lf_dtype dtype)
 static int is_sane(const lf_ctc_call *c, lf_dtype dtype)
 {
     return c && (dtype == LF_F32 || dtype == LF_F64) && c->classes >= 1 && c->classes <= LF_MAX_CLASSES &&
-           c->blank >= 0 && (size_t)c->blank < c->classes && c->frames < INT64_MAX / 4 &&
+           c->blank >= 0 && (size_t)c->blank < c->classes && c->frames <= LF_MAX_FRAMES &&
            c->max_labels < INT64_MAX / 4 && c->nlabels < INT64_MAX / 4 &&
            (!c->samples || c->logits.data || !c->frames) && (!c->label_lengths.data || !c->label_lengths.layout) &&
            (!c->logit_lengths.data || !c->logit_lengths.layout) &&
@@ -165,8 +167,7 @@ static lf_status open_job(job *j, lf_dtype dtype, const lf_ctc_call *call)
         !lf_open(&j->value, LF_F64, v.data, v.data ? v.dtype : LF_F64, v.stride, v.layout) ||
         !lf_open(&j->scale, LF_F64, s.data, s.data ? s.dtype : LF_F64, s.stride, s.layout))
         return LF_BAD_ARGUMENT;
-    for (size_t i = 0; i < j->as[1].k->nmap; i++)
-        if (!strcmp(j->as[1].k->maps[i].name, "log")) j->log = j->as[1].k->maps[i].run;
+    j->log = j->as[1].k->log;
     return LF_OK;
 }
 

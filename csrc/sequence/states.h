@@ -16,6 +16,8 @@
 #define LATTICE_DEAD ((ireal)(LF_BITS == 64 ? -(INT64_C(1) << 60) : -(1 << 28)))
 /* Logarithms beyond it are not split into mantissa and exponent right; those of doubles have room for any that occurs. */
 #define LATTICE_RANGE ((real)(LF_BITS == 64 ? 0x1p50 : 0x1p21))
+/* Nor, lest the exponents of a long sequence overflow, above this: the logarithm of a probability is below 0 anyway. */
+#define LATTICE_HIGH ((real)(LF_BITS == 64 ? 0x1p30 : 0x1p4))
 
 /* What a loop writes it does not read elsewhere. */
 #ifdef __clang__
@@ -78,10 +80,16 @@ static int lattice_gather(size_t n, const void *row, const int32_t *labels, doub
     else
         for (size_t k = 0; k < n; k++) out[k] = x[labels[k]] - t;
     for (size_t k = 0; k < n; k++) {
-        far |= (ireal)((r_abs(out[k]) > LATTICE_RANGE) & (out[k] > -R_INF));
-        bad |= (ireal) !(out[k] < R_INF);
+        far |= (ireal)((out[k] < -LATTICE_RANGE) & (out[k] > -R_INF)) | (ireal)(out[k] > LATTICE_HIGH);
+        bad |= (ireal) !(out[k] < (LF_BITS == 64 ? LATTICE_HIGH : R_INF));
     }
     return (far ? LATTICE_FAR : 0) | (bad ? LATTICE_NAN : 0);
+}
+
+inline_ void softmax_lanes(const real *x, real top, real factor, real *to)
+{
+    INDEPENDENT
+    for (size_t l = 0; l < LATTICE_LANES; l++) to[l] = factor * exp_cell(x[l] - top);
 }
 
 /* factor exp(z - top); out may be z. */
@@ -95,8 +103,13 @@ static void lattice_softmax(size_t n, const void *z, double top, double factor, 
         for (size_t k = 0; k < n; k++) to[k] *= f;
         return;
     }
-    INDEPENDENT
-    for (size_t k = 0; k < n; k++) to[k] = f * exp_cell(x[k] - t);
+    /* The last whole group overlaps the one before it, and is read before that is written. */
+    const size_t last = n < LATTICE_LANES ? 0 : n - LATTICE_LANES, rest = n < LATTICE_LANES ? n : LATTICE_LANES;
+    real tail[LATTICE_LANES] = {0};
+    memcpy(tail, x + last, rest * sizeof *tail);
+    for (size_t k = 0; k < last; k += LATTICE_LANES) softmax_lanes(x + k, t, f, to + k);
+    softmax_lanes(tail, t, f, tail);
+    memcpy(to + last, tail, rest * sizeof *tail);
 }
 
 /* What a sample is given for frames that are not its own: certainly a blank. */
@@ -118,7 +131,7 @@ static void lattice_emit(const lattice *g, void *y)
         INDEPENDENT
         for (size_t k = at; k < at + LATTICE_LANES; k++) {
             const real z = m[k];
-            const int alive = (z >= -LATTICE_RANGE) & (z <= LATTICE_RANGE);
+            const int alive = (z >= -LATTICE_RANGE) & (z <= LATTICE_HIGH);
             const exp_parts e = exp_split(alive ? z : 0, 0);
             m[k] = exp_scaled(e.r, 1);
             power[k] = alive ? (ireal)(e.power - r_int(ROUND_SHIFT)) : LATTICE_DEAD;
@@ -234,22 +247,20 @@ static void lattice_powers(size_t lanes, int64_t power, void *powers)
     for (size_t k = 0; k < lanes; k++) p[k] = (ireal)power;
 }
 
-/* A sum in fixed lanes counted from the first element, wherever that stands. */
+/* A sum in fixed lanes counted from the first element, wherever that stands; what comes behind the last may be read. */
 inline_ real occupation_sum(size_t n, const real *x)
 {
-    enum { W = 32, V = 8 };
+    enum { W = LATTICE_LANES };
     real sum[W] = {0};
-    size_t k = 0;
-    for (; k + W <= n; k += W)
-        for (size_t l = 0; l < W; l++) sum[l] += x[k + l];
-    for (; k + V <= n; k += V)
-        for (size_t l = 0; l < V; l++) sum[l] += x[k + l];
-    for (; k < n; k++) sum[W - V + n - 1 - k] += x[k];
-    real half[W / 2], quarter[V];
-    for (size_t l = 0; l < W / 2; l++) half[l] = sum[l] + sum[l + W / 2];
-    for (size_t l = 0; l < V; l++) quarter[l] = half[l] + half[l + V];
-    return ((quarter[0] + quarter[4]) + (quarter[2] + quarter[6])) +
-           ((quarter[1] + quarter[5]) + (quarter[3] + quarter[7]));
+    for (size_t k = 0; k < n; k += W) {
+        const ireal left = (ireal)(n - k);
+        for (ireal l = 0; l < W; l++) sum[l] += l < left ? x[k + (size_t)l] : 0;
+    }
+    real a[W / 2], b[W / 4], c[W / 8];
+    for (size_t l = 0; l < W / 2; l++) a[l] = sum[l] + sum[l + W / 2];
+    for (size_t l = 0; l < W / 4; l++) b[l] = a[l] + a[l + W / 4];
+    for (size_t l = 0; l < W / 8; l++) c[l] = b[l] + b[l + W / 8];
+    return c[0] + c[1];
 }
 
 inline_ void occupy(size_t lanes, state_row a, state_row b, const ireal *unit, real *label, real *blank)
@@ -279,14 +290,13 @@ static void lattice_occupation(const lattice *g, const void *alpha, const void *
     }
 }
 
-/* grad[labels[k] * stride] -= factor occupation[k]; a label that occurs again is met again. */
-static void lattice_scatter(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad,
-                            size_t stride)
+/* grad[labels[k]] -= factor occupation[k]; a label that occurs again is met again. */
+static void lattice_scatter(size_t n, const int32_t *labels, const void *occupation, double factor, void *grad)
 {
     const real *const g = occupation;
     real *const out = grad;
     const real f = (real)factor;
-    for (size_t k = 0; k < n; k++) out[(size_t)labels[k] * stride] -= f * g[k];
+    for (size_t k = 0; k < n; k++) out[labels[k]] -= f * g[k];
 }
 
 /* blank 0, label 0, blank 1, ... of n blanks and n - 1 labels, times factor */

@@ -7,6 +7,9 @@ from lossfast.catalogue import info as info
 from lossfast.catalogue import names as names
 from lossfast.catalogue import recommend as recommend
 from lossfast.catalogue import value_and_grad as value_and_grad
+from lossfast.decoding import ctc_align as ctc_align
+from lossfast.decoding import ctc_beam_search as ctc_beam_search
+from lossfast.decoding import ctc_greedy_decode as ctc_greedy_decode
 from lossfast.embedding import get_include as get_include
 from lossfast.embedding import get_library as get_library
 from lossfast.linear import linear_crossentropy as linear_crossentropy
@@ -17,6 +20,11 @@ from lossfast.runtime import set_isa as set_isa
 from lossfast.runtime import set_num_threads as set_num_threads
 from lossfast.runtime import threads as threads
 from lossfast.sequence import ctc_posteriors as ctc_posteriors
+from lossfast.transcripts import ErrorRate as ErrorRate
+from lossfast.transcripts import character_error_rate as character_error_rate
+from lossfast.transcripts import edit_distance as edit_distance
+from lossfast.transcripts import label_error_rate as label_error_rate
+from lossfast.transcripts import word_error_rate as word_error_rate
 
 __version__: str
 

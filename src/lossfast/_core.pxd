@@ -143,4 +143,62 @@ cdef extern from "lossfast/lossfast.h" nogil:
     lf_status lf_ctc_run(lf_dtype dtype, const lf_ctc_call *call, void *workspace, size_t size,
                          const lf_control *control, lf_failure *failure)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
+
+    ctypedef struct lf_ctc_input:
+        size_t samples
+        size_t frames
+        size_t classes
+        lf_in logits
+        int log_probabilities
+        const int64_t *logit_lengths
+        int64_t blank
+    ctypedef struct lf_ctc_greedy_call:
+        lf_ctc_input input
+        int64_t *labels
+        int64_t *lengths
+        double *log_probability
+    lf_status lf_ctc_greedy_workspace(lf_dtype dtype, const lf_ctc_greedy_call *call, const lf_control *control,
+                                      size_t *size, lf_failure *failure)
+    lf_status lf_ctc_greedy(lf_dtype dtype, const lf_ctc_greedy_call *call, void *workspace, size_t size,
+                            const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_ctc_beam_call:
+        lf_ctc_input input
+        size_t beam_width
+        size_t top
+        double class_threshold
+        int64_t *labels
+        int64_t *lengths
+        double *log_probability
+    lf_status lf_ctc_beam_workspace(lf_dtype dtype, const lf_ctc_beam_call *call, const lf_control *control,
+                                    size_t *size, lf_failure *failure)
+    lf_status lf_ctc_beam(lf_dtype dtype, const lf_ctc_beam_call *call, void *workspace, size_t size,
+                          const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_ctc_align_call:
+        lf_ctc_input input
+        size_t nlabels
+        const int64_t *labels
+        const int64_t *label_starts
+        const int64_t *label_lengths
+        int64_t *path
+        int64_t *position
+        double *frame_score
+        int64_t *start
+        int64_t *end
+        double *score
+        double *log_probability
+    lf_status lf_ctc_align_workspace(lf_dtype dtype, const lf_ctc_align_call *call, const lf_control *control,
+                                     size_t *size, lf_failure *failure)
+    lf_status lf_ctc_align(lf_dtype dtype, const lf_ctc_align_call *call, void *workspace, size_t size,
+                           const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_edit_call:
+        size_t pairs
+        const int64_t *references
+        const int64_t *hypotheses
+        const int64_t *reference_starts
+        const int64_t *hypothesis_starts
+        int64_t *distance
+        int64_t *counts
+    lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size)
+    lf_status lf_edit(const lf_edit_call *call, void *workspace, size_t size, const lf_control *control)
+
     lf_status lf_vecmath(const char *name, lf_dtype dtype, size_t n, const void *x, void *y)

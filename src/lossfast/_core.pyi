@@ -102,6 +102,58 @@ class Pointwise:
     def value_grad_hess(self, *args: Any, **kwargs: Any) -> Any: ...
     def _set_fast(self, kernel: Kernel, single: tuple[float, ...], double_: tuple[float, ...]) -> None: ...
 
+def ctc_greedy(
+    single: bool,
+    logits: NDArray[Any],
+    logit_lengths: NDArray[Any] | None,
+    blank: int,
+    log_probabilities: bool,
+    labels: NDArray[Any],
+    lengths: NDArray[Any],
+    log_probability: NDArray[Any],
+    nthreads: int,
+) -> None: ...
+def ctc_beam(
+    single: bool,
+    logits: NDArray[Any],
+    logit_lengths: NDArray[Any] | None,
+    blank: int,
+    log_probabilities: bool,
+    beam_width: int,
+    top: int,
+    class_threshold: float,
+    labels: NDArray[Any],
+    lengths: NDArray[Any],
+    log_probability: NDArray[Any],
+    nthreads: int,
+) -> None: ...
+def ctc_align(
+    single: bool,
+    labels: NDArray[Any],
+    label_starts: NDArray[Any],
+    label_lengths: NDArray[Any],
+    logits: NDArray[Any],
+    logit_lengths: NDArray[Any] | None,
+    blank: int,
+    log_probabilities: bool,
+    path: NDArray[Any],
+    position: NDArray[Any],
+    frame_score: NDArray[Any],
+    start: NDArray[Any],
+    end: NDArray[Any],
+    score: NDArray[Any],
+    log_probability: NDArray[Any],
+    nthreads: int,
+) -> None: ...
+def edit_distance(
+    references: NDArray[Any],
+    reference_starts: NDArray[Any],
+    hypotheses: NDArray[Any],
+    hypothesis_starts: NDArray[Any],
+    distance: NDArray[Any],
+    counts: NDArray[Any] | None,
+    nthreads: int,
+) -> None: ...
 def weight_sum(weight: NDArray[Any], nthreads: int) -> float: ...
 def pointwise_names() -> list[str]: ...
 def rowwise_names() -> list[str]: ...

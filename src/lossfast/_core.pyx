@@ -521,3 +521,4 @@ def get_num_threads():
 
 
 include "_sequence.pxi"
+include "_decoding.pxi"

@@ -11,6 +11,8 @@ from lossfast._errors import DomainError
 from lossfast._loss import REGISTRY
 from lossfast._numpy import double
 
+HIGHEST = 2.0**30  # of logarithms of probabilities: the compiled core leaves no more room for the exponents of a sum
+
 
 def ctc(
     single: bool,
@@ -37,7 +39,7 @@ def ctc(
     for i, (row, steps) in enumerate(zip(rows, frames, strict=True)):
         given = double(logits[i, :steps])
         y = given if log_probabilities else log_softmax(given)
-        if np.isnan(y[:, [blank, *row]]).any():
+        if not (y[:, [blank, *row]] <= HIGHEST).all():
             loss, occupation, posterior = np.nan, np.array(np.nan), np.array(np.nan)
         else:
             loss, posterior = spec(row, y, blank)

@@ -17,6 +17,7 @@ from lossfast._errors import DomainError
 
 LARGEST = 2**62  # elements of a table of frames and states
 MOST_CLASSES = 2**20
+MOST_FRAMES = 2**24
 
 
 class Frames:
@@ -122,6 +123,8 @@ def frames(logits: Any, logit_lengths: Any, blank: Any, time_major: Any) -> Fram
     if given.shape[-1] > MOST_CLASSES:
         raise ValueError(f"logits has {given.shape[-1]} classes, expected at most {MOST_CLASSES}")
     found = Frames(given, int(blank), time_major)
+    if found.steps > MOST_FRAMES:
+        raise ValueError(f"logits has {found.steps} frames, expected at most {MOST_FRAMES}")
     found.lengths = lengths_of("logit_lengths", logit_lengths, found.samples, found.batched, found.steps, "frames")
     return found
 

@@ -258,10 +258,12 @@ lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *c
 /* Of samples of frames of logits, one per class, and labels without times: -log of the sum, over all paths of a class
  * per frame that become the labels once repeats and then blanks are left out, of the product of their softmax
  * probabilities (A. Graves et al., ICML 2006, doi:10.1145/1143844.1143891). */
+enum { LF_MAX_FRAMES = 1 << 24 };
+
 typedef struct {
-    size_t samples, frames, classes;
-    lf_in logits;          /* samples x frames x classes; a layout has these three axes */
-    int log_probabilities; /* they are what log(softmax) would be, and need not add up to 1 */
+    size_t samples, frames, classes; /* frames: at most LF_MAX_FRAMES */
+    lf_in logits;                    /* samples x frames x classes; a layout has these three axes */
+    int log_probabilities; /* they are what log(softmax) would be, need not add up to 1, and count as NaN above 2^30 */
     lf_in labels;          /* samples x max_labels; or, if concatenated, nlabels, those of one sample after another's */
     size_t max_labels, nlabels; /* the first also that of the posteriors */
     int concatenated;
@@ -281,6 +283,85 @@ lf_status lf_ctc_workspace(lf_dtype dtype, const lf_ctc_call *call, const lf_con
 /* LF_BAD_TARGET: a label is no class, or the blank.  Anything but LF_OK and LF_INTERRUPTED: no output was written. */
 lf_status lf_ctc_run(lf_dtype dtype, const lf_ctc_call *call, void *workspace, size_t size, const lf_control *control,
                      lf_failure *failure);
+
+/* --- Paths through frames ------------------------------------------------------------------------------------------ */
+
+/* Frames of logits z over classes, one of them blank; log p = z - log sum exp z in each frame.  A path is a class per
+ * frame, and spells the labels that remain when repeats are merged and then blanks left out. */
+typedef struct {
+    size_t samples, frames, classes; /* classes at most LF_MAX_CLASSES */
+    lf_in logits;                    /* element (sample * frames + frame) * classes + class; a layout has 3 axes */
+    int log_probabilities;           /* they are log p already, and taken as they are */
+    const int64_t *logit_lengths;    /* frames of each sample; NULL: all */
+    int64_t blank;
+} lf_ctc_input;
+
+/* The functions below compute in `dtype` what sums over classes, and in double what sums over frames.  They need a
+ * workspace, whose size for the same call and control the function of their name finds.  Beside other statuses:
+ * LF_BAD_LOGIT_LENGTH, LF_BAD_LABEL_LENGTH, LF_BAD_TARGET (a label that is blank or no class).  Anything but LF_OK and
+ * LF_INTERRUPTED: nothing was written.  Nobody may change lengths or labels meanwhile. */
+
+/* The path of the most probable class of each frame, the lowest of several, and what it spells.  A sample with NaN has
+ * log_probability NaN and no labels. */
+typedef struct {
+    lf_ctc_input input;
+    int64_t *labels;         /* samples x frames; only as many as the lengths say are written */
+    int64_t *lengths;        /* of each sample */
+    double *log_probability; /* of each sample: of the path */
+} lf_ctc_greedy_call;
+lf_status lf_ctc_greedy_workspace(lf_dtype dtype, const lf_ctc_greedy_call *call, const lf_control *control,
+                                  size_t *size, lf_failure *failure);
+lf_status lf_ctc_greedy(lf_dtype dtype, const lf_ctc_greedy_call *call, void *workspace, size_t size,
+                        const lf_control *control, lf_failure *failure);
+
+/* The most probable labellings that prefix beam search finds: each with the probability of all its paths that stayed
+ * in the beam.  Where there are fewer than `top`, and in a sample with NaN, the rest has length 0 and log_probability
+ * -inf (NaN). */
+typedef struct {
+    lf_ctc_input input;
+    size_t beam_width, top;  /* 1 <= top <= beam_width */
+    double class_threshold;  /* classes with log p below it are left out of a frame, but for the best; -inf: none */
+    int64_t *labels;         /* samples x top x frames; only as many as the lengths say are written */
+    int64_t *lengths;        /* samples x top */
+    double *log_probability; /* samples x top */
+} lf_ctc_beam_call;
+lf_status lf_ctc_beam_workspace(lf_dtype dtype, const lf_ctc_beam_call *call, const lf_control *control, size_t *size,
+                                lf_failure *failure);
+lf_status lf_ctc_beam(lf_dtype dtype, const lf_ctc_beam_call *call, void *workspace, size_t size,
+                      const lf_control *control, lf_failure *failure);
+
+/* The most probable path that spells given labels.  Where there is none, log_probability is -inf (NaN in a sample with
+ * NaN), path, start and end are -1, position is -2, and the scores are NaN; so is all that is beyond the lengths. */
+typedef struct {
+    lf_ctc_input input;
+    size_t nlabels;               /* of all samples, and what stands between them */
+    const int64_t *labels;        /* those of sample i: labels[label_starts[i]] and the next label_lengths[i] */
+    const int64_t *label_starts;  /* of each sample; they do not share labels */
+    const int64_t *label_lengths; /* of each sample */
+    int64_t *path, *position;     /* samples x frames: the class, and which of the sample's labels it is, -1: blank */
+    double *frame_score;          /* samples x frames: its log p */
+    int64_t *start, *end;         /* nlabels: the label's frames are start ... end - 1 */
+    double *score;                /* nlabels: the mean of their log p */
+    double *log_probability;      /* of each sample: of the path */
+} lf_ctc_align_call;
+lf_status lf_ctc_align_workspace(lf_dtype dtype, const lf_ctc_align_call *call, const lf_control *control, size_t *size,
+                                 lf_failure *failure);
+lf_status lf_ctc_align(lf_dtype dtype, const lf_ctc_align_call *call, void *workspace, size_t size,
+                       const lf_control *control, lf_failure *failure);
+
+/* The least number of substitutions, deletions and insertions that turn each reference into its hypothesis: sequences
+ * of any integers. */
+typedef struct {
+    size_t pairs;
+    const int64_t *references, *hypotheses;              /* all sequences, one after another */
+    const int64_t *reference_starts, *hypothesis_starts; /* of each, and, pairs + 1, the end of the last */
+    int64_t *distance;                                   /* of each pair */
+    int64_t *counts; /* NULL or pairs x 3: substitutions, deletions, insertions of one way to do it, which matches what
+                        both have in common at the beginning and then at the end, and going back from there deletes
+                        where that is a way, else inserts where that is one and substituting is not */
+} lf_edit_call;
+lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size);
+lf_status lf_edit(const lf_edit_call *call, void *workspace, size_t size, const lf_control *control);
 
 /* --- Vector mathematics, for tests of its accuracy --------------------------------------------------------- */
 
