@@ -1,4 +1,4 @@
-"""Forced alignment: against all paths, the specification, torchaudio's rules, and every bad input."""
+"""Forced alignment: against all paths, the specification, and every bad input."""
 
 import itertools
 import math
@@ -146,69 +146,6 @@ def test_longer_sequences(dtype, frames, labels, classes):
 def test_halves_are_computed_in_float32(name):
     y, z = drawn(3, 60, 9, 12, dtype=dtype_of(name))
     assert_same(tuple(lf.ctc_align(y, z)), tuple(lf.ctc_align(y, z.astype(np.float32))))
-
-
-# --- torchaudio ---------------------------------------------------------------------------------------------------
-
-
-def torchaudio_forced_align(log_p, labels, blank=0):
-    """The rules of torchaudio.functional.forced_align, re-derived: the path and the log-probability of each frame."""
-    frames, states = len(log_p), 2 * len(labels) + 1
-    label = [blank if s % 2 == 0 else labels[s // 2] for s in range(states)]
-    alpha = np.full((frames, states), -np.inf)
-    back = np.zeros((frames, states), int)
-    alpha[0, 0], alpha[0, 1] = log_p[0, blank], log_p[0, label[1]]
-    for t in range(1, frames):
-        for s in range(states):
-            x = [alpha[t - 1, s], alpha[t - 1, s - 1] if s else -np.inf, -np.inf]
-            if s > 1 and s % 2 and label[s] != label[s - 2]:
-                x[2] = alpha[t - 1, s - 2]
-            back[t, s] = 2 if x[2] > x[1] and x[2] > x[0] else 1 if x[1] > x[0] and x[1] > x[2] else 0
-            alpha[t, s] = x[back[t, s]] + log_p[t, label[s]]
-    s = states - 1 if alpha[-1, -1] > alpha[-1, -2] else states - 2
-    path = np.zeros(frames, int)
-    for t in range(frames - 1, -1, -1):
-        path[t] = label[s]
-        s -= back[t, s]
-    return path, log_p[np.arange(frames), path]
-
-
-def torchaudio_merge_tokens(tokens, scores, blank=0):
-    """The rules of torchaudio.functional.merge_tokens: (token, start, end, mean score) of each run but of blanks."""
-    spans, start = [], 0
-    for t in range(1, len(tokens) + 1):
-        if t == len(tokens) or tokens[t] != tokens[start]:
-            if tokens[start] != blank:
-                spans.append((tokens[start], start, t, scores[start:t].mean()))
-            start = t
-    return spans
-
-
-@pytest.mark.parametrize("labels", [[3, 1, 4, 1, 5], [2, 2, 2], [1]])
-def test_it_is_what_torchaudio_says(labels):
-    for frames in (7, 30):
-        log_p = log_softmax(2 * RNG.normal(size=(frames, 6)))
-        path, scores = torchaudio_forced_align(log_p, labels)
-        found = lf.ctc_align(labels, log_p, from_logits=False)
-        np.testing.assert_array_equal(found.path, path)
-        np.testing.assert_allclose(found.frame_score, scores, rtol=1e-14)
-        spans = torchaudio_merge_tokens(path, scores)
-        assert [s[:3] for s in spans] == list(zip(labels, found.start.tolist(), found.end.tolist(), strict=True))
-        np.testing.assert_allclose(found.score, [s[3] for s in spans], rtol=1e-14)
-
-
-def test_it_is_torchaudio():
-    torch = pytest.importorskip("torch")
-    try:
-        import torchaudio
-    except (ImportError, OSError) as error:  # one that was built for a GPU does not load everywhere
-        pytest.skip(f"torchaudio cannot be loaded: {error}")
-    y, z = drawn(1, 80, 12, 20)
-    log_p = log_softmax(z)
-    path, scores = torchaudio.functional.forced_align(torch.from_numpy(log_p), torch.from_numpy(y), blank=0)
-    found = lf.ctc_align(y, z)
-    np.testing.assert_array_equal(found.path, path.numpy())
-    np.testing.assert_allclose(found.frame_score, scores.numpy(), rtol=1e-10)
 
 
 # --- Ties, limits and NaN -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Greedy decoding and beam search: against all paths, the specification, Keras, and every bad input."""
+"""Greedy decoding and beam search: against all paths, the specification, and every bad input."""
 
 import math
 import re
@@ -363,34 +363,6 @@ def test_operands_are_left_alone(decode):
     before = z.tobytes()
     decode(z)
     assert z.tobytes() == before
-
-
-# --- Keras --------------------------------------------------------------------------------------------------------
-
-
-def keras_decode(z, **options):
-    keras = pytest.importorskip("keras")
-    lengths = np.full(len(z), z.shape[1])
-    labels, scores = keras.ops.ctc_decode(z, lengths, mask_index=0, **options)
-    return np.asarray(labels), np.asarray(scores)
-
-
-def test_greedy_is_that_of_keras():
-    z = 3 * RNG.normal(size=(20, 30, 6)).astype(np.float32)
-    labels, scores = keras_decode(z, strategy="greedy")
-    found = lf.ctc_greedy_decode(z)
-    assert [tuple(k for k in row if k >= 0) for row in labels[0].tolist()] == hypotheses(found)
-    # Keras's score is minus the sum of the greatest logits, which are log-probabilities to it.
-    np.testing.assert_allclose(lf.ctc_greedy_decode(z, from_logits=False).log_probability, -scores[:, 0], rtol=1e-5)
-
-
-def test_beam_search_is_that_of_keras():
-    z = 3 * RNG.normal(size=(6, 12, 5)).astype(np.float32)
-    log_p = log_softmax(z).astype(np.float32)
-    labels, scores = keras_decode(log_p, strategy="beam_search", beam_width=200, top_paths=1)
-    found = lf.ctc_beam_search(z, beam_width=200)
-    assert [tuple(k for k in row if k >= 0) for row in labels[0].tolist()] == hypotheses(found)
-    np.testing.assert_allclose(found.log_probability, scores, rtol=1e-4)
 
 
 # --- Bad input ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ MODULES = (
     "lossfast.accumulator",
     "lossfast.linear",
     "lossfast.runtime",
+    "lossfast.decoding",
+    "lossfast.transcripts",
     "lossfast.sequence",
 )
 

@@ -2,44 +2,7 @@
  *
  * Any bytes become a call: sizes, lengths and labels may be wrong, logits anything, arrays laid out in several ways, and
  * every array is an allocation of its own and exactly as long as it has to be. */
-#include <lossfast/lossfast.h>
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-typedef struct {
-    const uint8_t *data;
-    size_t size;
-} bytes;
-
-static unsigned next(bytes *b)
-{
-    if (!b->size) return 0;
-    b->size--;
-    return *b->data++;
-}
-
-static double logit(bytes *b)
-{
-    static const double special[] = {INFINITY, -INFINITY, NAN, 1e30, -1e30, 3e6, -3e6, 1e-40, 0, 700};
-    const unsigned x = next(b);
-    return x < 10 ? special[x] : ((double)x - 128) / 8;
-}
-
-#define REQUIRE(condition)                                                                                             \
-    if (!(condition)) {                                                                                                \
-        fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                                        \
-        abort();                                                                                                       \
-    }
-
-static int untouched(const unsigned char *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (x[i] != 0xa5) return 0;
-    return 1;
-}
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -57,8 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (samples * frames * classes > 4000) return 0;
 
     const size_t item = lf_itemsize(given), all = samples * frames * classes, width = 2 * most + 1;
-    int64_t *const label_length = malloc(samples * sizeof *label_length + 1);
-    int64_t *const logit_length = malloc(samples * sizeof *logit_length + 1);
+    int64_t *const label_length = filled(samples * sizeof *label_length);
+    int64_t *const logit_length = filled(samples * sizeof *logit_length);
     size_t sum = 0;
     for (size_t i = 0; i < samples; i++) {
         const unsigned x = next(&b), y = next(&b);
@@ -67,20 +30,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (label_length[i] > 0 && label_length[i] < 1000) sum += (size_t)label_length[i];
     }
     const size_t nlabels = concatenated ? sum + (more >> 5 & 1) : samples * most;
-    char *const labels = malloc(nlabels * lf_itemsize(integer) + 1);
+    char *const labels = filled(nlabels * lf_itemsize(integer));
     for (size_t i = 0; i < nlabels * lf_itemsize(integer); i++)
         labels[i] = (char)(i % lf_itemsize(integer) == 0 ? next(&b) % 8 : next(&b) > 250 ? 255 : 0);
-    char *const logits = malloc(all * item + 1), *const grad = in_place ? logits : malloc(all * item + 1);
+    char *const logits = filled(all * item), *const grad = in_place ? logits : filled(all * item);
     for (size_t i = 0; i < all; i++)
         if (given == LF_F64)
             ((double *)logits)[i] = logit(&b);
         else
             ((float *)logits)[i] = (float)logit(&b);
-    if (!in_place) memset(grad, 0xa5, all * item);
-    unsigned char *const value = malloc(samples * sizeof(double) + 1);
-    memset(value, 0xa5, samples * sizeof(double));
-    char *const occupation = malloc(samples * frames * width * item + 1);
-    double *const scale = malloc(samples * sizeof *scale + 1);
+    double *const value = filled(samples * sizeof *value);
+    char *const occupation = filled(samples * frames * width * item);
+    double *const scale = filled(samples * sizeof *scale);
     for (size_t i = 0; i < samples; i++) scale[i] = next(&b) / 16.0;
 
     const size_t shape[3] = {samples, frames, classes};
@@ -117,11 +78,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(workspace);
     }
     if (status) {
-        REQUIRE(untouched(value, samples * sizeof(double)));
-        REQUIRE(in_place || untouched((unsigned char *)grad, all * item));
+        REQUIRE(untouched(value, samples * sizeof *value));
+        REQUIRE(in_place || untouched(grad, all * item));
     }
     for (size_t i = 0; i < samples && !status; i++) {
-        const double v = ((double *)value)[i];
+        const double v = value[i];
         REQUIRE(v != -INFINITY);
         for (size_t t = 0; t < frames; t++)
             for (size_t k = 0; k < classes; k++) {
