@@ -1,6 +1,7 @@
-"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, or CTC.
+"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, or vectors.
 
-    python benchmarks/peers.py [--family class|ctc] [--quick] [--only NAME] [--isa avx512,avx2] [--out FILE.md]
+    python benchmarks/peers.py [--family class|ctc|embedding] [--quick] [--only NAME] [--isa avx512,avx2]
+        [--out FILE.md]
 
 Progress goes to stderr, Markdown tables to stdout and to --out.  README.md says what is measured and how.
 """
@@ -14,13 +15,24 @@ from typing import Any
 
 import class_tables
 import ctc_tables
+import embedding_tables
 import measure
 import pointwise_tables
 from contenders import THREADS
 from racing import FULL, QUICK, Settings
 
-FAMILIES: dict[str, Any] = {"pointwise": pointwise_tables, "class": class_tables, "ctc": ctc_tables}
-MARKERS = {"pointwise": "peers", "class": "classes", "ctc": "ctc"}  # of their tables in a file
+FAMILIES: dict[str, Any] = {
+    "pointwise": pointwise_tables,
+    "class": class_tables,
+    "ctc": ctc_tables,
+    "embedding": embedding_tables,
+}
+MARKERS = {
+    "pointwise": "peers",
+    "class": "classes",
+    "ctc": "ctc",
+    "embedding": "embedding",
+}  # of their tables in a file
 
 
 def report(family: Any, names: list[str], settings: Settings) -> str:

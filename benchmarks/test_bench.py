@@ -17,6 +17,7 @@ import lossfast as lf
 WANTED = {"value": "__call__", "value+grad": "value_and_grad", "value+grad+hess": "value_grad_hess"}
 SIZES = (10**3, 10**6)
 SHAPES = ((100, 10), (10**5, 10), (1000, 1000))
+VECTORS = ((1000, 128), (10**4, 768))
 SEQUENCES = ((32, 150, 29, 40), (1, 1000, 32, 120))
 
 
@@ -94,6 +95,26 @@ def test_sequence(benchmark: Any, loss: Any, want: str, shape: tuple[int, int, i
     rng = np.random.default_rng(0)
     logits = rng.standard_normal((samples, frames, classes), np.float32)
     take_times(benchmark, loss, want, f"shape={shape}", [rng.integers(1, classes, (samples, labels)), logits])
+
+
+@pytest.mark.parametrize("shape", VECTORS, ids=str)
+@pytest.mark.parametrize("want", ["value", "value+grad"])
+@pytest.mark.parametrize("loss", losses("embedding"), ids=named)
+def test_embedding(benchmark: Any, loss: Any, want: str, shape: tuple[int, int]) -> None:
+    """Rows of vectors, or scores."""
+    rng, d = np.random.default_rng(0), loss.declaration
+    vectors = [rng.standard_normal(shape, np.float32) for _ in range(len(d.arguments) - d.labelled)]
+    labels = [rng.integers(0, 2, shape[:1] if d.vectors else shape)] if d.labelled else []
+    method = loss if want == "value" else loss.value_and_grad
+    gradients = method(*labels, *vectors)
+    out = {}
+    if want != "value":
+        made = gradients[1] if isinstance(gradients[1], tuple) else (gradients[1],)
+        out = {"out": (None, *map(np.zeros_like, made))}
+    benchmark.group = f"{want}, shape={shape}"
+    benchmark.extra_info |= {"loss": named(loss), "isa": lf.isa(), "threads": lf.get_num_threads()}
+    result = benchmark(lambda: method(*labels, *vectors, **out))
+    assert np.isfinite(result if want == "value" else result[0])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

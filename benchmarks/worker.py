@@ -9,13 +9,14 @@ import sys
 
 import classes
 import ctc
+import embedding
 import pointwise
 from contenders import Group, serve
 
 
 def main() -> None:
     """Serve the group of this name."""
-    family = {"pointwise": pointwise, "class": classes, "ctc": ctc}[sys.argv[1]]
+    family = {"pointwise": pointwise, "class": classes, "ctc": ctc, "embedding": embedding}[sys.argv[1]]
     serve(Group(**{sys.argv[2]: getattr(family, sys.argv[2])}), family.Case)
 
 

@@ -12,6 +12,7 @@
 #include "rowwise/losses.h"
 #include "sequence/states.h"
 #include "sequence/paths.h"
+#include "embedding/vectors.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
@@ -110,6 +111,11 @@ const kernels LF_TABLE = {
     .lattice_occupation = lattice_occupation,
     .lattice_scatter = lattice_scatter,
     .lattice_interleave = lattice_interleave,
+    .vector_products = vector_products,
+    .vector_tops = vector_tops,
+    .vector_distances = vector_distances,
+    .vector_combine = vector_combine,
+    .vector_directions = vector_directions,
 #if LF_BITS == 64
     .join = join_parts,
 #endif

@@ -113,6 +113,9 @@ typedef struct {
     void *skip, *power;               /* exponents: of stepping over a blank, and of each sample's total */
 } lattice;
 
+/* What is summed over the elements of the difference d of two vectors: |d|, d^2 or (|d| / its largest)^p. */
+typedef enum { VECTOR_ABSOLUTE, VECTOR_SQUARE, VECTOR_POWER } vector_measure;
+
 typedef struct {
     const lf_pointwise *pointwise;
     size_t npointwise;
@@ -164,6 +167,16 @@ typedef struct {
                     double blank_log_p, uint8_t *back);
     void (*log)(size_t n, const void *x, void *y);
     void (*log_add)(size_t n, const double *a, const double *b, double *out);
+    /* Of n elements of each of some rows of vectors, `pitch` elements apart: embedding/vectors.h. */
+    void (*vector_products)(size_t rows, size_t n, size_t pitch, const void *a, const void *b, double *sums);
+    void (*vector_tops)(size_t rows, size_t n, size_t pitch, const void *a, const void *b, double eps, double *top);
+    void (*vector_distances)(vector_measure measure, size_t rows, size_t n, size_t pitch, const void *a, const void *b,
+                             double eps, double p, const double *top, double *sums);
+    void (*vector_combine)(int add, size_t rows, size_t n, size_t pitch, const void *a, const double *x, const void *b,
+                           const double *y, void *out);
+    void (*vector_directions)(vector_measure measure, int add, size_t rows, size_t n, size_t pitch, const void *a,
+                              const void *b, double eps, double p, const double *top, const double *factor, double sign,
+                              void *out);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

@@ -20,6 +20,8 @@ FAMILIES = {
     "pointwise": "value per element",
     "classwise": "value per row of classes",
     "sequence": "value per sequence",
+    "embedding": "value per pair or triplet",
+    "batch": "value per vector of a batch",
 }
 
 

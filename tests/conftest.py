@@ -1,9 +1,9 @@
 """What all tests share: every loss of the registry in every parameter case, every instruction set and dtype.
 
 A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
-with its defaults; `row_loss` and `row_plain` are the losses of classes, `any_loss` and `any_plain` those of all; `isa`,
-`dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core and are deselected where the
-NumPy backend runs.
+with its defaults; `row_loss` and `row_plain` are the losses of classes, `vector_loss` and `vector_plain` those of
+vectors, `batch_loss` those of a batch of vectors, `any_loss` and `any_plain` those of all; `isa`, `dtype` and `method`
+multiply in the same way.  Tests marked `compiled` need the C core and are deselected where the NumPy backend runs.
 """
 
 import os
@@ -48,6 +48,9 @@ LOSSES = {
     "plain": PLAIN,
     "row_loss": ROW_CASES,
     "row_plain": ROW_PLAIN,
+    "vector_loss": [x for x in ANY_CASES if x.declaration.family == "embedding"],
+    "vector_plain": [x for x in ANY_PLAIN if x.declaration.family == "embedding"],
+    "batch_loss": [x for x in ANY_CASES if x.declaration.family == "batch"],
     "any_loss": ANY_CASES,
     "any_plain": ANY_PLAIN,
 }

@@ -3,6 +3,7 @@
 import numpy as np
 from rows import CLASSES, row_operands
 from sequences import sequence_operands
+from vectors import batch_operands, embedding_operands
 
 BLOCK = 1024
 SIZES = (0, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 5000)
@@ -58,7 +59,11 @@ def draw(domain, n, rng):
 
 def operands(loss, n, dtype=np.float64, seed=0):
     """y_true and y_pred: of every third element the prediction is close to the target; of a loss of classes n rows, of
-    a loss of sequences some of them."""
+    a loss of sequences some of them, of one of vectors n of each."""
+    if loss.declaration.family == "batch":
+        return batch_operands(n, dtype, seed)
+    if loss.declaration.family == "embedding":
+        return embedding_operands(loss, n, dtype, seed, n)
     if loss.declaration.family == "sequence":
         return sequence_operands(loss, n // 40 + 1, dtype, seed)
     if loss.declaration.family == "classwise":

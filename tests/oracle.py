@@ -88,6 +88,9 @@ ORACLE = {
         rounded=_difference,
     ),
     "hinge": Oracle(lambda t, p: max(0, 1 - _sign(t) * p)),
+    "hinge_embedding": Oracle(
+        lambda t, p, margin: p if t > 0 else max(0, margin - p), rounded=lambda t, p, margin: margin - p
+    ),
     "huber": Oracle(
         lambda t, p, delta: (p - t) ** 2 / 2 if abs(p - t) <= delta else delta * (abs(p - t) - delta / 2),
         rounded=_difference,

@@ -53,13 +53,13 @@ def test_a_loss_of_every_form_is_the_same(any_loss):
         lf.get(any_loss.name, **params),
         lf.get(REGISTRY[any_loss.name], **params),
     ]
-    target, pred = operands(any_loss, 9)
-    want = derivatives(any_loss, target, pred)
+    given = operands(any_loss, 9)
+    want = derivatives(any_loss, *given)
     for form in forms:
         assert form == any_loss and hash(form) == hash(any_loss)
-        assert_same_bits(derivatives(form, target, pred), want)
-        assert_same_bits(lf.value_and_grad(form, target, pred), want[:2])
-    assert_same_bits(derivatives(REGISTRY[any_loss.name], target, pred, **params), want)
+        assert_same_bits(derivatives(form, *given), want)
+        assert_same_bits(lf.value_and_grad(form, *given), want[:2])
+    assert_same_bits(derivatives(REGISTRY[any_loss.name], *given, **params), want)
     other = next(x for x in REGISTRY.values() if x.name != any_loss.name)
     assert any_loss != other and any_loss != 3 and any_loss is not None
 
@@ -75,8 +75,8 @@ def test_copies(any_loss):
         *(pickle.loads(pickle.dumps(any_loss, k)) for k in range(2, 6)),
     ):
         assert other == any_loss and type(other) is type(any_loss) and hash(other) == hash(any_loss)
-        target, pred = operands(any_loss, 5)
-        assert other(target, pred) == any_loss(target, pred)
+        given = operands(any_loss, 5)
+        assert other(*given) == any_loss(*given)
 
 
 def test_scikit_learn_clones_losses(any_loss):
@@ -165,10 +165,12 @@ def test_recommendations():
 
 
 def test_calls_take_keywords(any_plain):
-    target, pred = operands(any_plain, 5)
-    want = any_plain(target, pred)
-    first, second = any_plain.declaration.arguments[:2]
-    assert any_plain(**{second: pred, first: target}) == want == any_plain(target, **{second: pred})
+    given = operands(any_plain, 5)
+    want = any_plain(*given)
+    named = dict(zip(any_plain.declaration.arguments, given, strict=False))
+    first, *others = named
+    assert any_plain(**dict(reversed(named.items()))) == want
+    assert any_plain(named[first], **{name: named[name] for name in others}) == want
     assert type(want) is float
     for method in ("__call__", "grad", "hess", "value_and_grad", "grad_and_hess", "value_grad_hess"):
         assert callable(getattr(any_plain, method))

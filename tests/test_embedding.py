@@ -1,281 +1,338 @@
-"""The static library: unpacked from the wheel, into a cache or elsewhere, and linked from CMake."""
+"""Losses of distances between vectors: kernel against specification, the same bits, reductions, edges."""
 
-from __future__ import annotations
-
-import hashlib
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import tomllib
-from pathlib import Path
-
+import numpy as np
 import pytest
+from conftest import LEVELS
+from operands import assert_same_bits, dtype_of
+from vectors import embedding_operands, specified
 
 import lossfast as lf
-from lossfast import embedding
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKED = embedding._installed("lib/liblossfast.tar.xz")
-DIGEST = embedding._installed("lib/liblossfast.a.sha256")
-CONFIG = embedding._installed("lib/cmake/lossfast/lossfastConfig.cmake").parent
-
-needs_library = pytest.mark.skipif(lf.backend() == "numpy", reason="needs the compiled core")
-needs_archive = pytest.mark.skipif(not PACKED.exists(), reason="installed with the library as it is")
-
-MAIN = """
-#include <lossfast/lossfast.h>
-#include <stdio.h>
-int main(void)
-{
-    const float y[4] = {0, 1, 2, 3}, p[4] = {1, 1, 1, 5};
-    double sum;
-    const lf_call call = {.n = 4, .target = lf_vector(y, LF_F32), .pred = lf_vector(p, LF_F32), .sum = &sum};
-    if (lf_pointwise_run(lf_pointwise_find("mse"), LF_F32, &call, NULL, NULL) != LF_OK) return 1;
-    printf("%g", sum);
-}
-"""
-LISTS = """
-cmake_minimum_required(VERSION 3.20)
-project(client LANGUAGES C)
-find_package(lossfast CONFIG REQUIRED)
-find_package(lossfast CONFIG REQUIRED) # once more, as two parts of a project may
-add_executable(client main.c)
-target_link_libraries(client PRIVATE lossfast::lossfast)
-install(TARGETS client DESTINATION client)
-"""
-PROJECT = """
-[build-system]
-requires = ["scikit-build-core>=1.0"]
-build-backend = "scikit_build_core.build"
-[project]
-name = "client"
-version = "1"
-"""
+LENGTHS = (1, 3, 16, 100, 2047, 2048, 2049, 5000)
 
 
-def sha256(path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def along_last(loss):
+    """The same loss of vectors along the last axis, with all its gradients."""
+    known = {"axis": -1, "wrt": "both"}
+    return lf.get(loss, **{k: v for k, v in known.items() if k in loss.get_params()})
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache, and an empty folder for temporary files."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(embedding, "_temporary", {})
-    return tmp_path / "cache"
+def moved(loss, x, operand):
+    """An operand, or a gradient, in the order of axes of the loss."""
+    if loss.get_params().get("axis") == 0 and operand >= loss.declaration.labelled:
+        return np.moveaxis(x, -1, 0)
+    return x
 
 
-@pytest.fixture
-def archive(cache, tmp_path, monkeypatch):
-    """A copy of the packed library, to be damaged."""
-    home = tmp_path / "installed"
-    shutil.copytree(PACKED.parent, home / "lib")
-    monkeypatch.setattr(embedding, "_installed", lambda name: home / name)
-    return home / "lib" / PACKED.name
+def operands_of(loss, rows, dtype=np.float64, seed=0, dimensions=6):
+    """Operands in the order of axes of the loss."""
+    return [moved(loss, x, i) for i, x in enumerate(embedding_operands(loss, rows, dtype, seed, dimensions))]
 
 
-@needs_library
-@needs_archive
-def test_the_library_is_unpacked_once(cache):
-    digest = DIGEST.read_text().split()[0]
-    path = Path(lf.get_library())
-    assert path == cache / "lossfast" / digest[:16] / "liblossfast.a"
-    assert sha256(path) == digest
-    assert path.read_bytes().startswith(b"!<arch>\n")
-    before = path.stat()
-    assert lf.get_library() == str(path)
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert os.listdir(path.parent) == ["liblossfast.a"]
-
-
-@needs_library
-@needs_archive
-@pytest.mark.parametrize("value", ["", "relative/cache"])
-def test_the_default_cache_is_in_the_home(cache, tmp_path, monkeypatch, value):
-    monkeypatch.setenv("XDG_CACHE_HOME", value)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert Path(lf.get_library()).is_relative_to(tmp_path / "home" / ".cache" / "lossfast")
-
-
-@needs_library
-@needs_archive
-@pytest.mark.parametrize("damage", [b"", b"!<arch>\n", None])
-def test_a_damaged_file_of_the_cache_is_replaced(cache, damage):
-    path = Path(lf.get_library())
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage is None else damage)
-    assert lf.get_library() == str(path)
-    assert path.read_bytes() == content
-
-
-@needs_library
-@needs_archive
-@pytest.mark.parametrize("where", ["the cache", "its folder", "the file"])
-def test_without_a_cache_the_library_is_temporary(cache, tmp_path, where):
-    digest = DIGEST.read_text().split()[0]
-    if where == "the file":
-        (cache / "lossfast" / digest[:16] / "liblossfast.a").mkdir(parents=True)
-    elif where == "its folder":
-        cache.mkdir()
-        (cache / "lossfast").write_text("a file, so that no folder can be made here, whoever asks")
-    else:
-        cache.write_text("a file")
-    path = Path(lf.get_library())
-    assert path.is_relative_to(tmp_path / "temporary")
-    assert path.parent.stat().st_mode & 0o077 == 0
-    assert sha256(path) == digest
-    assert lf.get_library() == str(path)
-    path.write_bytes(b"")
-    assert sha256(lf.get_library()) == digest
-
-
-@needs_library
-@needs_archive
-def test_processes_may_unpack_at_once(cache):
-    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
-    command = [sys.executable, "-c", "import lossfast, sys; sys.stdin.read(); print(lossfast.get_library())"]
-    started = [
-        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(6)
-    ]
-    for process in started:
-        process.stdin.close()  # now
-    printed = set()
-    for process in started:
-        printed.add(process.stdout.read().strip())
-        process.stdout.close()
-        assert process.wait() == 0
-    (path,) = printed
-    assert sha256(path) == DIGEST.read_text().split()[0]
-    assert os.listdir(Path(path).parent) == ["liblossfast.a"]
-
-
-@needs_library
-@needs_archive
-@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "another"])
-def test_a_damaged_archive_is_an_error(archive, cache, damage):
-    content = archive.read_bytes()
-    if damage == "another":
-        archive.with_name(DIGEST.name).write_text("0" * 64 + "  liblossfast.a\n")
-    else:
-        half = len(content) // 2
-        changed = content[:half] + bytes([content[half] ^ 255]) + content[half + 1 :]
-        archive.write_bytes({"cut": content[:half], "changed": changed, "empty": b""}[damage])
-    with pytest.raises(RuntimeError, match=r"liblossfast\.tar\.xz is damaged: install lossfast again"):
-        lf.get_library()
-    assert not list(cache.rglob("*.a"))
-
-
-@needs_library
-@needs_archive
-def test_a_library_that_is_not_packed_is_taken_as_it_is(archive):
-    plain = archive.with_name("liblossfast.a")
-    plain.write_bytes(b"!<arch>\n")
-    assert lf.get_library() == str(plain)
-    plain.unlink()
-    archive.unlink()
-    with pytest.raises(FileNotFoundError, match="without its C library"):
-        lf.get_library()
-
-
-@needs_library
-@needs_archive
-def test_a_python_without_lzma_is_told_so(cache, monkeypatch):
-    monkeypatch.setitem(sys.modules, "lzma", None)
-    with pytest.raises(RuntimeError, match="lzma"):
-        lf.get_library()
-
-
-def test_whoever_packs_makes_the_same_bytes(tmp_path):
-    (tmp_path / "liblossfast.a").write_bytes(bytes(range(256)) * 1000)
-    made = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / "liblossfast.a", (len(made), len(made)))
-        command = [sys.executable, str(ROOT / "csrc/pack.py"), "liblossfast.a", f"{name}/packed.tar.xz"]
-        subprocess.run(command, cwd=tmp_path, check=True)
-        made.append({x.name: x.read_bytes() for x in sorted((tmp_path / name).iterdir())})
-    assert made[0] == made[1]
-    assert made[0]["liblossfast.a.sha256"].decode().split()[0] == sha256(tmp_path / "liblossfast.a")
-
-
-def client(folder: Path) -> Path:
-    """A C project that is built on lossfast."""
-    folder.mkdir()
-    for name, text in {"main.c": MAIN, "CMakeLists.txt": LISTS, "pyproject.toml": PROJECT}.items():
-        (folder / name).write_text(text)
-    return folder
-
-
-@needs_library
-def test_another_package_is_built_on_it(tmp_path):
-    """By pip, apart from this environment, as scikit-build-core builds packages."""
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site)]
-    source = str(client(tmp_path / "source"))
-    subprocess.run([*install, source, f"-Ccmake.define.lossfast_DIR={CONFIG}"], check=True, stdin=subprocess.DEVNULL)
-    out = subprocess.run([str(site / "client" / "client")], capture_output=True, text=True, check=True).stdout
-    assert out == "6"
-
-
-@needs_library
-@pytest.mark.skipif(not shutil.which("cmake"), reason="needs CMake")
-def test_cmake_unpacks_into_the_build_folder(tmp_path):
-    source, build = client(tmp_path / "source"), tmp_path / "build"
-    configure = ["cmake", "-S", str(source), "-B", str(build), f"-Dlossfast_DIR={CONFIG}", "-DCMAKE_C_COMPILER=gcc"]
-
-    def run() -> str:
-        subprocess.run(configure, check=True, capture_output=True)
-        subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
-        return subprocess.run([str(build / "client")], capture_output=True, text=True, check=True).stdout
-
-    assert run() == "6"
-    if not PACKED.exists():
-        return
-    (library,) = build.glob("lossfast-*/liblossfast.a")
-    before = library.stat().st_mtime_ns, sha256(library)
-    assert before[1] == DIGEST.read_text().split()[0]
-    assert run() == "6"
-    assert (library.stat().st_mtime_ns, sha256(library)) == before
-    library.write_bytes(b"")
-    assert run() == "6"
-    assert sha256(library) == before[1]
-
-
-@needs_library
-@needs_archive
-@pytest.mark.skipif(not shutil.which("cmake"), reason="needs CMake")
-def test_cmake_says_when_the_archive_is_damaged(tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(PACKED.parent, copy / "lib")
-    (copy / "lib" / PACKED.name).write_bytes(PACKED.read_bytes()[:-1000])
-    configure = ["cmake", "-S", str(client(tmp_path / "source")), "-B", str(tmp_path / "build")]
-    done = subprocess.run(
-        [*configure, f"-Dlossfast_DIR={copy}/lib/cmake/lossfast"], capture_output=True, text=True, check=False
+@pytest.mark.parametrize("dimensions", LENGTHS)
+def test_agrees_with_its_specification(vector_loss, dimensions, dtype, isa):
+    vector_loss = along_last(vector_loss)
+    operands = embedding_operands(vector_loss, 9, dtype, 1, dimensions)
+    value, grads = vector_loss.value_and_grad(*operands, reduction="none")
+    want = specified(vector_loss, operands)
+    eps = np.finfo(dtype).eps
+    reach = 1 + (
+        0 if not vector_loss.declaration.vectors else dimensions ** (1 / vector_loss.get_params().get("p", 2.0))
     )
-    assert done.returncode != 0
-    assert "install lossfast again" in done.stderr.replace("\n", " ").replace("  ", " ")
+    np.testing.assert_allclose(value, want.value, rtol=0, atol=16 * eps * reach)
+    for got, expected in zip(grads, want.grads, strict=True):
+        scale = max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(got, expected, rtol=0, atol=60 * eps * scale)
 
 
-@needs_library
-@pytest.mark.skipif(not shutil.which("cmake"), reason="needs CMake")
-def test_cmake_alone_installs_the_library_as_it_is(tmp_path):
-    """Without a wheel to keep small."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    build, prefix = tmp_path / "build", tmp_path / "prefix"
-    options = [f"-DSKBUILD_PROJECT_VERSION={version}", "-DLOSSFAST_DISPATCH=OFF"]
-    command = ["cmake", "-S", str(ROOT), "-B", str(build), f"-DPython_EXECUTABLE={sys.executable}", *options]
-    subprocess.run(command, check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
-    subprocess.run(["cmake", "--install", str(build), "--prefix", str(prefix)], check=True, capture_output=True)
-    assert (prefix / "lib/liblossfast.a").read_bytes().startswith(b"!<arch>\n")
-    assert not (prefix / "lib" / PACKED.name).exists()
-    source, used = client(tmp_path / "source"), tmp_path / "used"
-    configure = ["cmake", "-S", str(source), "-B", str(used), f"-Dlossfast_DIR={prefix}/lib/cmake/lossfast"]
-    subprocess.run(configure, check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", str(used)], check=True, capture_output=True)
-    assert subprocess.run([str(used / "client")], capture_output=True, text=True, check=True).stdout == "6"
+def test_gradients_are_derivatives_of_the_value(vector_loss):
+    vector_loss, h = along_last(vector_loss), 1e-6
+    operands = embedding_operands(vector_loss, 12, seed=2)
+    found = vector_loss.grad(*operands, reduction="sum")
+    first = vector_loss.declaration.labelled
+    for o, gradient in enumerate(found, first):
+        for k in range(operands[o].shape[1]):
+            step = np.zeros(operands[o].shape[1])
+            step[k] = h
+            up, down = (
+                vector_loss(*operands[:o], operands[o] + s, *operands[o + 1 :], reduction="none") for s in (step, -step)
+            )
+            slope = (up - down) / (2 * h)
+            np.testing.assert_allclose(slope if slope.ndim == 1 else slope[:, k], gradient[:, k], atol=2e-8)
+
+
+def test_same_bits_whatever_is_asked_for(vector_loss, dtype):
+    operands = operands_of(vector_loss, 700, dtype, 3, 33)
+    value, grads = vector_loss.value_and_grad(*operands)
+    assert vector_loss(*operands) == value
+    assert_same_bits(vector_loss.grad(*operands), grads)
+    for n_threads in (1, 2, 3):
+        assert_same_bits(vector_loss.value_and_grad(*operands, n_threads=n_threads), (value, grads))
+    outs = tuple(np.full_like(g, 7) for g in (grads if isinstance(grads, tuple) else (grads,)))
+    got, found = vector_loss.value_and_grad(*operands, out=(None, *outs))
+    assert all(a is b for a, b in zip(found if isinstance(found, tuple) else (found,), outs, strict=True))
+    assert_same_bits((got, found), (value, grads))
+
+
+@pytest.mark.compiled
+def test_same_bits_on_every_instruction_set_with_fma(vector_loss, dtype):
+    for dimensions in (33, 2500):
+        operands = operands_of(vector_loss, 5, dtype, 4, dimensions)
+        found = []
+        for level in LEVELS:
+            if level != "base":
+                lf.set_isa(level)
+                found.append(vector_loss.value_and_grad(*operands))
+        for other in found[1:]:
+            assert_same_bits(other, found[0])
+
+
+def layouts(x):
+    """The same numbers elsewhere in memory."""
+    yield np.asfortranarray(x)
+    yield np.repeat(x, 2, axis=-1)[..., ::2]
+    yield np.ascontiguousarray(x[::-1])[::-1]
+    yield np.ascontiguousarray(x[..., ::-1])[..., ::-1]
+    raw = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    raw[...] = x
+    yield raw
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("dimensions", [5, 2500])
+def test_same_bits_in_any_layout(vector_loss, dtype, dimensions):
+    operands = [
+        moved(vector_loss, x, i) for i, x in enumerate(embedding_operands(vector_loss, 7, dtype, 5, dimensions))
+    ]
+    want = vector_loss.value_and_grad(*operands, reduction="none")
+    grads = want[1] if isinstance(want[1], tuple) else (want[1],)
+    for other in zip(*map(layouts, operands), strict=True):
+        assert_same_bits(vector_loss.value_and_grad(*other, reduction="none"), want)
+    for out in zip(*map(layouts, grads), strict=True):
+        out = [np.zeros_like(x) if not x.flags.writeable else x for x in out]
+        for x in out:
+            x[...] = 7
+        assert_same_bits(vector_loss.value_and_grad(*operands, reduction="none", out=(None, *out)), want)
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_halves_are_computed_in_float32(vector_loss, half):
+    pytest.importorskip("ml_dtypes")
+    labelled = vector_loss.declaration.labelled
+    operands = operands_of(vector_loss, 20, np.float32, 6)
+    halves = [x if i < labelled else x.astype(dtype_of(half)) for i, x in enumerate(operands)]
+    singles = [x if i < labelled else x.astype(np.float32) for i, x in enumerate(halves)]
+    value, grads = vector_loss.value_and_grad(*halves)
+    want, expected = vector_loss.value_and_grad(*singles)
+    assert value == want
+    for got, g in zip(*((x if isinstance(x, tuple) else (x,)) for x in (grads, expected)), strict=True):
+        assert got.dtype == dtype_of(half)
+        assert_same_bits(got, g.astype(got.dtype))
+    for got in vector_loss.grad(*halves, grad_dtype=np.float64) if isinstance(grads, tuple) else ():
+        assert got.dtype == np.float64
+
+
+def test_large_outputs_past_the_caches(vector_plain):
+    vector_plain = along_last(vector_plain)
+    operands = embedding_operands(vector_plain, 49_999, np.float32, 7, 129)
+    value, grads = vector_plain.value_and_grad(*operands, reduction="sum")
+    some = slice(31_000, 31_050)
+    want = vector_plain.grad(*(x[some] for x in operands), reduction="sum")
+    for got, expected in zip(grads, want, strict=True):
+        np.testing.assert_allclose(got[some], expected, rtol=1e-6, atol=1e-7)
+    assert np.isclose(value, vector_plain(*operands, reduction="none").sum(dtype=np.float64), rtol=1e-6)
+
+
+def test_reductions_and_weights(vector_loss):
+    operands = operands_of(vector_loss, 8, seed=8)
+    values = vector_loss(*operands, reduction="none")
+    rng = np.random.default_rng(0)
+    w = rng.random(values.shape)
+    w.flat[0] = 0
+    weighted = vector_loss(*operands, sample_weight=w, reduction="none")
+    np.testing.assert_allclose(weighted, w * values, rtol=1e-15)
+    total = weighted.sum()
+    one = vector_loss.grad(*operands, sample_weight=w, reduction="sum")
+    one = one if isinstance(one, tuple) else (one,)
+    for reduction, divisor in (
+        ("mean", w.sum()),
+        ("sum", 1.0),
+        ("sum_over_batch_size", w.size),
+        ("batchmean", len(w)),
+    ):
+        value, grads = vector_loss.value_and_grad(*operands, sample_weight=w, reduction=reduction)
+        assert np.isclose(value, total / divisor, rtol=1e-14)
+        for got, expected in zip(grads if isinstance(grads, tuple) else (grads,), one, strict=True):
+            np.testing.assert_allclose(got, expected / divisor, rtol=1e-13, atol=1e-16)
+    rows = vector_loss(*operands, sample_weight=w, reduction="sample")
+    each = weighted.reshape(len(w), -1).sum(1) / w.reshape(len(w), -1).sum(1).clip(1e-300)
+    np.testing.assert_allclose(rows, each, rtol=1e-13)
+    assert vector_loss(*operands, sample_weight=0.0) == 0.0
+    assert np.isnan(vector_loss(*operands, sample_weight=0.0, empty="nan"))
+    with pytest.raises(ValueError, match="reduction='mean' of nothing"):
+        vector_loss(*operands, sample_weight=0.0, empty="raise")
+
+
+def test_of_several_axes_and_of_one_vector(vector_plain):
+    vector_plain = along_last(vector_plain)
+    operands = embedding_operands(vector_plain, 12, seed=9)
+    shaped = [x.reshape(3, 4, *x.shape[1:]) for x in operands]
+    assert vector_plain(*shaped) == vector_plain(*operands)
+    assert vector_plain(*shaped, reduction="none").shape[:2] == (3, 4)
+    assert vector_plain(*shaped, reduction="sample").shape == (3,)
+    for got, want in zip(vector_plain.grad(*shaped), vector_plain.grad(*operands), strict=True):
+        assert_same_bits(got.reshape(want.shape), want)
+    one = vector_plain(*(x[0] for x in operands), reduction="none")
+    assert_same_bits(one, vector_plain(*operands, reduction="none")[0])
+
+
+def test_of_nothing(vector_plain):
+    operands = embedding_operands(vector_plain, 0)
+    value, grads = vector_plain.value_and_grad(*operands)
+    assert value == 0.0 and all(g.size == 0 for g in (grads if isinstance(grads, tuple) else (grads,)))
+    assert vector_plain(*operands, reduction="none").shape[0] == 0
+
+
+def test_accumulators_see_each_item(vector_loss):
+    operands = operands_of(vector_loss, 30, seed=10)
+    values = vector_loss(*operands, reduction="none")
+    whole, a, b = (vector_loss.accumulator() for _ in range(3))
+    whole.update(*operands)
+    halves = [
+        (x[..., :13], x[..., 13:]) if moved(vector_loss, x, i) is not x else (x[:13], x[13:])
+        for i, x in enumerate(operands)
+    ]
+    a.update(*(x[0] for x in halves))
+    b.update(*(x[1] for x in halves))
+    a.merge(b)
+    assert a.result() == whole.result()
+    assert whole.count == values.size and np.isclose(whole.result().mean, values.mean(), rtol=1e-14)
+
+
+def test_a_nan_stays_in_its_item(vector_loss):
+    vector_loss = along_last(vector_loss)
+    operands = embedding_operands(vector_loss, 6, seed=11)
+    clean = vector_loss.value_and_grad(*operands, reduction="none")
+    operands[-1][2, 3] = np.nan
+    value, grads = vector_loss.value_and_grad(*operands, reduction="none")
+    swapped_away = np.isfinite(value[2]).all()
+    assert not swapped_away and np.isfinite(np.delete(value, 2, 0)).all()
+    for got, want in zip(grads, clean[1], strict=True):
+        assert_same_bits(np.delete(got, 2, 0), np.delete(want, 2, 0))
+
+
+def test_identical_vectors_and_vectors_of_zeros(vector_loss, dtype):
+    vector_loss = along_last(vector_loss)
+    operands = list(embedding_operands(vector_loss, 6, dtype, 12))
+    first, last = vector_loss.declaration.labelled, len(operands) - 1
+    for o in range(first, last + 1):
+        operands[o][1] = operands[first][0]  # all the same
+        operands[o][2] = 0
+    operands[first][3] = 0
+    operands[last][4] = 0
+    operands[last][5] = operands[first][5]
+    value, grads = vector_loss.value_and_grad(*operands, reduction="none")
+    assert np.isfinite(value).all()
+    for g in grads:
+        assert np.isfinite(g).all() and np.abs(g).max() < 100
+    want = specified(vector_loss, operands)
+    np.testing.assert_allclose(value, want.value, atol=1e-5)
+    for got, expected in zip(grads, want.grads, strict=True):
+        np.testing.assert_allclose(got[2], expected[2], atol=1e-5)
+
+
+def test_what_zeros_are():
+    zeros, x = np.zeros((1, 4)), np.ones((1, 4))
+    for a, b in ((zeros, x), (x, zeros), (zeros, zeros)):
+        value, grads = lf.cosine_distance.value_and_grad(a, b, wrt="both")
+        assert value == 1.0 and not any(g.any() for g in grads)
+    value, grads = lf.contrastive.value_and_grad([0], x, x)
+    assert value == 1.0 and not any(g.any() for g in grads)
+    for distance in ("euclidean", "squared", "cosine"):
+        value, grads = lf.triplet.value_and_grad(x, x, x, distance=distance)
+        assert value == 1.0
+        np.testing.assert_allclose(np.concatenate(grads), 0, atol=1e-15)
+
+
+def test_infinities_and_numbers_near_the_ends():
+    far = [np.inf, 0.0]
+    for p in (1.0, 2.0, 3.0):
+        assert lf.triplet([[0.0, 0.0]], [[1.0, 0.0]], [far], p=p) == 0.0
+        assert not any(g.any() for g in lf.triplet.grad([[0.0, 0.0]], [[1.0, 0.0]], [far], p=p))
+        assert lf.triplet([[0.0, 0.0]], [far], [[1.0, 0.0]], p=p) == np.inf
+    assert lf.contrastive([0], [[0.0, 0.0]], [far]) == 0.0
+    assert lf.contrastive([1], [[0.0, 0.0]], [far]) == np.inf
+    a, b = np.float32([[3e38, 1e38]]), np.float32([[1e-40, 2e-40]])
+    cosine = lf.cosine_similarity(a, b)
+    assert np.isclose(cosine, -(3 * 1 + 1 * 2) / np.sqrt(50), rtol=1e-4)
+    big = np.float32([[3e38, -3e38]])
+    assert np.isclose(lf.triplet(big, 0 * big, big, p=3.0), 3e38 * 2 ** (1 / 3), rtol=1e-5)
+    small = np.float32([[1e-40, 1e-40]])
+    assert np.isclose(lf.triplet(small, 0 * small, small, p=3.0, margin=0.0), 1e-40 * 2 ** (1 / 3), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: lf.triplet([[1.0]], [[1.0, 2.0]], [[1.0]]), r"anchor has shape \(1, 1\) and positive \(1, 2\)"),
+        (lambda: lf.triplet(1.0, 2.0, 3.0), "anchor is a number, expected an axis of vectors"),
+        (lambda: lf.triplet(np.zeros((3, 0)), np.zeros((3, 0)), np.zeros((3, 0))), "vectors of at least one number"),
+        (lambda: lf.triplet([[1.0]], [[1.0]], [[1.0]], p=0.5), r"p is 0.5, expected a number in \[1, 1024\]"),
+        (lambda: lf.triplet([[1.0]], [[1.0]], [[1.0]], p=np.inf), "p is inf"),
+        (lambda: lf.triplet([[1.0]], [[1.0]], [[1.0]], margin=-1.0), "margin is -1.0"),
+        (lambda: lf.triplet([[1.0]], [[1.0]], [[1.0]], distance="cosin"), "did you mean 'cosine'"),
+        (lambda: lf.triplet([[1.0]], [[1.0]], [[1.0]], sample_weight=[-1.0]), r"sample_weight\[0\] is -1.0"),
+        (lambda: lf.triplet([[1.0]], [[1.0]], [[1.0]], reduction="avg"), "reduction is 'avg'"),
+        (lambda: lf.triplet.grad([[1.0]], [[1.0]], [[1.0]], out=(None, None)), r"out is tuple, expected a tuple of 3"),
+        (lambda: lf.contrastive([0, 2], [[1.0]] * 2, [[1.0]] * 2), r"same\[1\] is 2, expected -1, 0 or 1"),
+        (lambda: lf.contrastive([0, np.nan], [[1.0]] * 2, [[1.0]] * 2), r"same\[1\] is nan"),
+        (lambda: lf.contrastive([0], [[1.0]] * 2, [[1.0]] * 2), r"same has shape \(1,\), expected \(2,\)"),
+        (lambda: lf.contrastive([0], [[1.0]], [[1.0]], margin=0.0), "margin is 0.0"),
+        (lambda: lf.cosine_similarity([[1.0]], [[1.0]], axis=2), "axis is 2, expected an axis"),
+        (lambda: lf.cosine_similarity([[1.0]], [[1.0]], wrt="y_true"), "wrt is 'y_true'"),
+        (lambda: lf.cosine_embedding([1], [[1.0]], [[1.0]], margin=1.5), "margin is 1.5"),
+        (lambda: lf.margin_ranking([3], [1.0], [2.0]), r"y_true\[0\] is 3"),
+        (lambda: lf.hinge_embedding([3], [1.0]), r"y_true\[0\] is 3"),
+    ],
+)
+def test_bad_values(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_bad_arguments():
+    x = np.ones((2, 3))
+    with pytest.raises(TypeError, match=r"triplet\(\) misses negative"):
+        lf.triplet(x, x)
+    with pytest.raises(TypeError, match="unexpected keyword 'marginn'; did you mean 'margin'"):
+        lf.triplet(x, x, x, marginn=1.0)
+    with pytest.raises(TypeError, match="positive has dtype complex128"):
+        lf.triplet(x, x + 1j, x)
+    with pytest.raises(TypeError, match="grad_dtype is int64"):
+        lf.triplet.grad(x, x, x, grad_dtype=int)
+    with pytest.raises(NotImplementedError, match="contrastive has no Hessian"):
+        lf.contrastive.hess([0, 1], x, x)
+    with pytest.raises(ValueError, match="overlaps anchor"):
+        lf.triplet.grad(x, x + 1, x + 2, out=(x, None, None))
+    g = np.zeros_like(x)
+    with pytest.raises(ValueError, match=r"out \(negative\) overlaps out \(anchor\)"):
+        lf.triplet.grad(x, x + 1, x + 2, out=(g, None, g))
+    with pytest.raises(ValueError, match="out for the value must be None"):
+        lf.triplet.value_and_grad(x, x, x, out=(g, None, None, None))
+
+
+def test_bad_labels_leave_outputs_alone():
+    x, outs = np.ones((2, 3)), (None, np.full((2, 3), 7.0), np.full((2, 3), 7.0))
+    with pytest.raises(ValueError, match="same"):
+        lf.contrastive.value_and_grad([0, 5], x, x, out=outs)
+    assert (outs[1] == 7).all() and (outs[2] == 7).all()
+
+
+def test_which_gradients_of_a_cosine():
+    a, b = np.float32([[1.0, 2.0]]), np.float64([[0.5, -1.0]])
+    both = lf.cosine_similarity.grad(a, b, wrt="both")
+    assert both[0].dtype == np.float32 and both[1].dtype == np.float64
+    assert_same_bits(lf.cosine_similarity.grad(a, b), both[1])
+    assert lf.cosine_similarity.grad([[1, 2]], a).dtype == np.float32
+    labels = np.array([[1, 2], [3, 4]], np.int8)
+    assert lf.cosine_similarity(labels, labels.astype(np.float32)) == pytest.approx(-1.0)

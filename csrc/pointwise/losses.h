@@ -12,11 +12,13 @@
 #include "gamma.h"
 #include "gaussian_nll.h"
 #include "hinge.h"
+#include "hinge_embedding.h"
 #include "huber.h"
 #include "kullback_leibler.h"
 #include "log_cosh.h"
 #include "mae.h"
 #include "mape.h"
+#include "margin_ranking.h"
 #include "modified_huber.h"
 #include "msle.h"
 #include "poisson.h"
@@ -54,12 +56,14 @@
     X(gaussian_nll_var, 3, 1, ANY, ANY, NONNEGATIVE)                                                                   \
     X(generalized_crossentropy, 5, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                           \
     X(hinge, 0, 0, SIGN, ANY, ANY)                                                                                     \
+    X(hinge_embedding, 1, 0, SIGN, ANY, ANY)                                                                           \
     X(huber, 1, 0, ANY, ANY, ANY)                                                                                      \
     X(kullback_leibler, 1, 0, NONNEGATIVE, PROBABILITY, ANY)                                                           \
     X(kullback_leibler_log, 0, 0, NONNEGATIVE, ANY, ANY)                                                               \
     X(log_cosh, 0, 0, ANY, ANY, ANY)                                                                                   \
     X(mae, 0, 0, ANY, ANY, ANY)                                                                                        \
     X(mape, 1, 0, ANY, ANY, ANY)                                                                                       \
+    X(margin_ranking, 2, 1, SIGN, ANY, ANY)                                                                            \
     X(modified_huber, 0, 0, SIGN, ANY, ANY)                                                                            \
     X(mse, 0, 0, ANY, ANY, ANY)                                                                                        \
     X(msle, 0, 0, ABOVE_MINUS_ONE, ABOVE_MINUS_ONE, ANY)                                                               \

@@ -46,6 +46,18 @@ class CategoricalFocalCrossentropy(Loss):
 class CategoricalHinge(Loss):
     def __init__(self, *, axis: int = ..., ignore_index: int | None = ...) -> None: ...
 
+class Contrastive(Loss):
+    def __init__(self, *, margin: float = ..., squared: bool = ...) -> None: ...
+
+class CosineDistance(Loss):
+    def __init__(self, *, axis: int = ..., wrt: str = ...) -> None: ...
+
+class CosineEmbedding(Loss):
+    def __init__(self, *, margin: float = ...) -> None: ...
+
+class CosineSimilarity(Loss):
+    def __init__(self, *, axis: int = ..., wrt: str = ...) -> None: ...
+
 class CTC(Loss):
     def __init__(self, *, blank: int = ..., time_major: bool = ..., from_logits: bool = ..., zero_infinity: bool = ...) -> None: ...
 
@@ -64,6 +76,9 @@ class GeneralizedCrossentropy(Loss):
 class Hinge(Loss):
     def __init__(self) -> None: ...
 
+class HingeEmbedding(Loss):
+    def __init__(self, *, margin: float = ...) -> None: ...
+
 class Huber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
 
@@ -79,6 +94,9 @@ class MeanAbsoluteError(Loss):
 class MeanAbsolutePercentageError(Loss):
     def __init__(self, *, eps: float = ...) -> None: ...
 
+class MarginRanking(Loss):
+    def __init__(self, *, margin: float = ...) -> None: ...
+
 class ModifiedHuber(Loss):
     def __init__(self) -> None: ...
 
@@ -93,6 +111,9 @@ class MulticlassBrier(Loss):
 
 class MulticlassHinge(Loss):
     def __init__(self, *, margin: float = ..., axis: int = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
+
+class NTXent(Loss):
+    def __init__(self, *, temperature: float = ...) -> None: ...
 
 class Poisson(Loss):
     def __init__(self, *, log_input: bool = ..., eps: float | None = ...) -> None: ...
@@ -115,6 +136,12 @@ class SparseCategoricalCrossentropy(Loss):
 class SquaredHinge(Loss):
     def __init__(self) -> None: ...
 
+class SupervisedContrastive(Loss):
+    def __init__(self, *, temperature: float = ...) -> None: ...
+
+class Triplet(Loss):
+    def __init__(self, *, margin: float = ..., p: float = ..., swap: bool = ..., distance: str = ..., eps: float = ...) -> None: ...
+
 class Tweedie(Loss):
     def __init__(self, *, power: float = ...) -> None: ...
 
@@ -127,12 +154,17 @@ categorical_crossentropy: CategoricalCrossentropy
 cce: CategoricalCrossentropy
 categorical_focal_crossentropy: CategoricalFocalCrossentropy
 categorical_hinge: CategoricalHinge
+contrastive: Contrastive
+cosine_distance: CosineDistance
+cosine_embedding: CosineEmbedding
+cosine_similarity: CosineSimilarity
 ctc: CTC
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
 generalized_crossentropy: GeneralizedCrossentropy
 hinge: Hinge
+hinge_embedding: HingeEmbedding
 huber: Huber
 kullback_leibler_divergence: KLDivergence
 kld: KLDivergence
@@ -143,6 +175,7 @@ mae: MeanAbsoluteError
 mean_absolute_error: MeanAbsoluteError
 mape: MeanAbsolutePercentageError
 mean_absolute_percentage_error: MeanAbsolutePercentageError
+margin_ranking: MarginRanking
 modified_huber: ModifiedHuber
 mse: MeanSquaredError
 mean_squared_error: MeanSquaredError
@@ -150,6 +183,8 @@ msle: MeanSquaredLogarithmicError
 mean_squared_logarithmic_error: MeanSquaredLogarithmicError
 multiclass_brier: MulticlassBrier
 multiclass_hinge: MulticlassHinge
+ntxent: NTXent
+info_nce: NTXent
 poisson: Poisson
 poly: Poly
 poly_loss: Poly
@@ -160,4 +195,8 @@ smooth_l1: SmoothL1
 sparse_categorical_crossentropy: SparseCategoricalCrossentropy
 scce: SparseCategoricalCrossentropy
 squared_hinge: SquaredHinge
+supervised_contrastive: SupervisedContrastive
+supcon: SupervisedContrastive
+triplet: Triplet
+triplet_margin: Triplet
 tweedie: Tweedie

@@ -142,6 +142,30 @@ cdef extern from "lossfast/lossfast.h" nogil:
                                lf_failure *failure)
     lf_status lf_ctc_run(lf_dtype dtype, const lf_ctc_call *call, void *workspace, size_t size,
                          const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_embedding:
+        pass
+    const lf_embedding *lf_embedding_find(const char *name)
+    const lf_embedding *lf_embedding_at(size_t index)
+    const char *lf_embedding_name(const lf_embedding *loss)
+    size_t lf_embedding_nparam(const lf_embedding *loss)
+    ctypedef enum lf_distance:
+        LF_EUCLIDEAN, LF_SQUARED_EUCLIDEAN, LF_COSINE
+    ctypedef struct lf_embedding_call:
+        size_t rows
+        size_t dimensions
+        lf_in[3] operand
+        lf_in alike
+        lf_in weight
+        lf_distance distance
+        double p
+        double eps
+        const double *param
+        lf_out value
+        lf_out[3] grad
+        double scale
+        double *sum
+    lf_status lf_embedding_run(const lf_embedding *loss, lf_dtype dtype, const lf_embedding_call *call,
+                               const lf_control *control, lf_failure *failure)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
 
     ctypedef struct lf_ctc_input:

@@ -176,3 +176,19 @@ def ctc(
     posteriors: NDArray[Any] | None,
     nthreads: int,
 ) -> None: ...
+def embedding(
+    name: str,
+    single: bool,
+    operands: tuple[NDArray[Any], ...],
+    alike: NDArray[Any] | None,
+    weight: NDArray[Any] | None,
+    distance: str,
+    p: float,
+    eps: float,
+    params: tuple[float, ...],
+    scale: float,
+    value: NDArray[Any] | None,
+    grads: tuple[NDArray[Any] | None, ...],
+    want_sum: bool,
+    nthreads: int,
+) -> float | None: ...

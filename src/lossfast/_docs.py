@@ -111,6 +111,83 @@ float or ndarray
     by `logits`, in their shape and dtype.  There is no Hessian.""",
 )
 
+_VECTOR_OPTIONS = """\
+sample_weight : array_like, optional
+    Non-negative weights: a number, or an array of the shape of the items or of leading axes of it.
+reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w) over the items; ``"none"`` gives an array of w l, ``"sample"`` the mean for each
+    entry of the first axis; ``"sum_over_batch_size"`` divides the sum by the number of items, ``"batchmean"`` by the
+    first axis.
+out : ndarray or tuple, optional
+    Where to write: an array for one result, a tuple with an entry (or None) for each of several:
+    ``(None, gradient, ...)``.
+grad_dtype : dtype, optional
+    Dtype of new gradient arrays, by default that of the operand.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+empty : {{"zero", "nan", "raise"}}
+    What the mean of nothing is (no items, or all weights 0)."""
+
+_FLOATS = "float16, bfloat16, float32 or float64, and anything else is taken as float64"
+
+
+def _of_operands(words: str, returned: str) -> Shared:
+    """Of the losses of distances, from what is said of their operands."""
+    return Shared(
+        f"{words}\n{_VECTOR_OPTIONS}",
+        f"""\
+float or ndarray
+    The value; ``.grad`` and ``.value_and_grad`` take the same arguments and return the gradient of the reduced value
+    by {returned}.  There is no Hessian.""",
+    )
+
+
+EMBEDDING = {
+    ("y_true", "y_pred"): _of_operands(
+        f"""\
+y_true : array_like
+    Target vectors, of any bool, integer or float dtype.
+y_pred : array_like
+    Predicted vectors of the same shape; {_FLOATS}.  An item
+    is a vector: items have the shape without its axis.""",
+        "`y_pred`, in its shape, or the tuple of those by `y_true` and `y_pred`",
+    ),
+    ("same", "x1", "x2"): _of_operands(
+        f"""\
+same : array_like
+    For each item whether its two vectors should be alike: {{target}}; 1 says so, -1 and 0 that they should not.
+x1, x2 : array_like
+    Vectors along the last axis, of equal shapes; {_FLOATS}.
+    An item is a pair of vectors.""",
+        "`x1` and `x2`: a tuple",
+    ),
+    ("y_true", "x1", "x2"): _of_operands(
+        f"""\
+y_true : array_like
+    For each item {{target}}: whether `x1` should be the higher score (1), or `x2` (-1 or 0).
+x1, x2 : array_like
+    Scores of the shape of `y_true`; {_FLOATS}.
+    An item is a pair of scores.""",
+        "`x1` and `x2`: a tuple",
+    ),
+    ("labels", "embeddings"): _of_operands(
+        f"""\
+labels : array_like of int
+    One for each vector, {{target}}.
+embeddings : array_like
+    {{pred}}; {_FLOATS}.
+    They are divided by their length.  An item is an anchor: a vector, against all others.""",
+        "`embeddings`, in their shape",
+    ),
+    ("anchor", "positive", "negative"): _of_operands(
+        f"""\
+anchor, positive, negative : array_like
+    Vectors along the last axis, of equal shapes; {_FLOATS}.
+    An item is a vector of each.""",
+        "`anchor`, `positive` and `negative`: a tuple",
+    ),
+}
+
 BOOSTING = {
     "one": "1 times weight and scale",
     "floor": "at least 1e-16 times weight and scale",

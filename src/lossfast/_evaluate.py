@@ -1,7 +1,7 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
-What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall` and
-`_ctc.SequenceCall`.
+What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall`,
+`_ctc.SequenceCall` and `_embedding.EmbeddingCall`.
 """
 
 from __future__ import annotations
@@ -116,6 +116,14 @@ class Call(ABC):
 
 def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: Any, nthreads: int) -> Call:
     """The operands in the way of the loss's family."""
+    if loss.declaration.family == "embedding":
+        from lossfast._embedding import EmbeddingCall
+
+        return EmbeddingCall(loss, y_true, y_pred, params, nthreads)
+    if loss.declaration.family == "batch":
+        from lossfast._in_batch import BatchCall
+
+        return BatchCall(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "sequence":
         from lossfast._ctc import SequenceCall
 
@@ -183,6 +191,10 @@ def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any
     if want & HESS and declaration.no_hessian:
         raise NotImplementedError(f"{loss.name} has no Hessian: {declaration.no_hessian}")
     given = {k: params.pop(k) for k in _OPTIONS if k in params and k in declaration.options}
+    if declaration.family in ("embedding", "batch"):
+        from lossfast._embedding import evaluate as of_vectors
+
+        return of_vectors(loss, want, y_true, y_pred, **given, params=params)
     return _evaluate(loss, want, y_true, y_pred, **given, params=params)
 
 

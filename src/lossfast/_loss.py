@@ -1,7 +1,7 @@
 """What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel that computes it.
 
-`pointwise`, `classwise` and `sequence` turn a specification into a registered loss of their family; the rest of the
-package, its tests, its documentation and its benchmarks read the registry.
+`pointwise`, `classwise`, `sequence` and `embedding` turn a specification into a registered loss of their family; the
+rest of the package, its tests, its documentation and its benchmarks read the registry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from lossfast._arrays import Array, as_array, position
-from lossfast._docs import CLASSWISE, POINTWISE, SEQUENCE, Shared, docstring
+from lossfast._docs import CLASSWISE, EMBEDDING, POINTWISE, SEQUENCE, Shared, docstring
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -35,6 +35,13 @@ class Jet(NamedTuple):
     value: Array
     grad: Array
     hess: Array
+
+
+class Gradients(NamedTuple):
+    """A loss with its gradients by several operands, in their order."""
+
+    value: Array
+    grads: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -293,6 +300,72 @@ class Sequence(Declaration):
         return "classes in [0, C) other than blank", f"{kind} of shape ({order}, C)"
 
 
+class VectorKernel(NamedTuple):
+    """What computes a loss of vectors: a loss of the C library and its parameters, and the distance that it is of."""
+
+    name: str
+    params: tuple[float, ...] = ()
+    distance: str = "euclidean"
+    p: float = 2.0
+    eps: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding(Declaration):
+    """A loss of how far apart vectors are, or scores, with a gradient by each of them."""
+
+    family = "embedding"
+    options = OPTIONS
+    labelled: ClassVar[bool] = False  # whether the first argument says what the others should be
+    no_hessian = "of a distance between vectors the mixed derivatives matter as much as the diagonal"
+    kernel: Callable[..., VectorKernel]
+    vectors: bool = True  # along an axis of the operands; else each element is a score
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What the first two arguments may be, in words."""
+        what = "vectors along an axis" if self.vectors else "scores"
+        return str(SIGN) if self.labelled else what, what
+
+
+class PairEmbedding(Embedding):
+    """Of a target and a prediction."""
+
+
+class LabelledEmbedding(Embedding):
+    """Of two vectors that should be alike, or should not."""
+
+    arguments = ("same", "x1", "x2")
+    labelled = True
+
+
+class RankingEmbedding(Embedding):
+    """Of two scores of which the first should be higher, or the second."""
+
+    arguments = ("y_true", "x1", "x2")
+    labelled = True
+
+
+class TripletEmbedding(Embedding):
+    """Of a vector, one that should be near and one that should be far."""
+
+    arguments = ("anchor", "positive", "negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchEmbedding(Embedding):
+    """Of every vector of a batch against all others, with labels that say which are alike."""
+
+    family = "batch"
+    arguments = ("labels", "embeddings")
+    labelled = True
+    by_pairs: bool  # whether a mean is one over pairs of an anchor and a positive, or over anchors
+    rows: Callable[..., Array]  # of blocks of similarities: see `_in_batch`
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What the two arguments may be, in words."""
+        return "integers, equal where vectors are alike", "vectors of shape (vectors, dimensions)"
+
+
 if _core is not None:
     _Base: Any = _core.Pointwise
 else:
@@ -538,6 +611,80 @@ def sequence(
                 boosting="",
             ),
             SEQUENCE,
+        )
+
+    return register
+
+
+def embedding(
+    class_name: str,
+    kind: type[Embedding],
+    *,
+    formula: str,
+    kernel: Callable[..., VectorKernel],
+    vectors: bool = True,
+    names: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    **params: Param,
+) -> Callable[[Callable[..., Gradients]], Loss]:
+    """Register the decorated specification ``spec(*operands, **params) -> Gradients``, vectors along the last axis.
+
+    Its parameters, and those of `kernel`, are all but `axis` and `wrt`.
+    """
+
+    def register(spec: Callable[..., Gradients]) -> Loss:
+        return _registered(
+            kind(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=names,
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="none",
+                boosting="",
+                kernel=kernel,
+                vectors=vectors,
+            ),
+            EMBEDDING[kind.arguments],
+        )
+
+    return register
+
+
+def in_batch(
+    class_name: str,
+    *,
+    formula: str,
+    rows: Callable[..., Array],
+    by_pairs: bool,
+    names: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    **params: Param,
+) -> Callable[[Callable[..., Gradients]], Loss]:
+    """Register ``spec(labels, embeddings, weight, **params) -> Gradients`` of a whole batch as a loss.
+
+    The value is that of each anchor, the gradient that of their weighted sum.
+    """
+
+    def register(spec: Callable[..., Gradients]) -> Loss:
+        return _registered(
+            BatchEmbedding(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=names,
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="none",
+                boosting="",
+                kernel=lambda **_: VectorKernel(""),
+                rows=rows,
+                by_pairs=by_pairs,
+            ),
+            EMBEDDING["labels", "embeddings"],
         )
 
     return register

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lossfast.classification
+import lossfast.metric
 import lossfast.multiclass
 import lossfast.regression
 import lossfast.sequence  # noqa: F401  (their losses register themselves)
@@ -343,6 +344,33 @@ TABLE = (
         words="speech recognition asr ocr handwriting unaligned transcript",
     ),
     Recommendation(
+        problem="direction of embeddings",
+        target="vectors",
+        first_choice="cosine_similarity",
+        prediction="vectors",
+        alternatives="cosine_distance, cosine_embedding for pairs that should not be alike too",
+        avoid="mse of vectors that are not normalised",
+        words="cosine angle sentence",
+    ),
+    Recommendation(
+        problem="pairs that are alike or not",
+        target="same: 0 or 1",
+        first_choice="contrastive",
+        prediction="the two vectors",
+        alternatives="cosine_embedding, hinge_embedding of distances",
+        avoid="",
+        words="siamese verification embeddings metric learning",
+    ),
+    Recommendation(
+        problem="triplets of anchor, positive and negative",
+        target="anchor",
+        first_choice="triplet",
+        prediction="positive and negative",
+        alternatives="margin_ranking of scores",
+        avoid="",
+        words="faces retrieval embeddings metric learning",
+    ),
+    Recommendation(
         problem="boosting weak learners",
         target="0 or 1",
         first_choice="exponential",
@@ -382,8 +410,8 @@ def recommend(problem: str = "") -> list[Recommendation]:
     return [TABLE[-i] for s, i in scored if s > 0]
 
 
-def value_and_grad(loss: str | Mapping[str, Any] | type[Loss] | Loss, y_true: Any, y_pred: Any, **kwargs: Any) -> Any:
-    """Value and gradient of a loss given by name, class, configuration or instance.
+def value_and_grad(loss: str | Mapping[str, Any] | type[Loss] | Loss, *operands: Any, **kwargs: Any) -> Any:
+    """Value and gradient of a loss given by name, class, configuration or instance: (y_true, y_pred) for most.
 
     Examples
     --------
@@ -391,4 +419,4 @@ def value_and_grad(loss: str | Mapping[str, Any] | type[Loss] | Loss, y_true: An
     >>> lf.value_and_grad("mse", [1.0], [3.0])
     (4.0, array([4.]))
     """
-    return get(loss).value_and_grad(y_true, y_pred, **kwargs)
+    return get(loss).value_and_grad(*operands, **kwargs)

@@ -363,6 +363,49 @@ typedef struct {
 lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size);
 lf_status lf_edit(const lf_edit_call *call, void *workspace, size_t size, const lf_control *control);
 
+/* --- Distances of vectors ------------------------------------------------------------------------------------------ */
+
+/* A loss of each row of vectors x, y (and z), by their distance d, or their cosine, which is 0 for a vector of zeros:
+ *
+ *     "cosine"              offset - cos(x, y)                                              param: offset
+ *     "cosine_embedding"    1 - cos(x, y) if alike, else max(0, cos(x, y) - margin)         param: margin
+ *     "contrastive"         d(x, y)^2 if alike, else max(0, margin - d(x, y))^2             param: margin, squared
+ *     "triplet"             max(0, d(x, y) - d(x, z) + margin)                              param: margin, swap
+ *
+ * not squared: d(x, y), and max(0, margin - d(x, y)); swap: with the smaller of d(x, z) and d(y, z).  Derivatives are 0
+ * at a distance of 0, by a vector of zeros, and where the maximum is 0. */
+typedef struct lf_embedding lf_embedding;
+
+const lf_embedding *lf_embedding_find(const char *name); /* NULL: no such loss */
+const lf_embedding *lf_embedding_at(size_t index);       /* NULL: past the end */
+const char *lf_embedding_name(const lf_embedding *loss);
+size_t lf_embedding_nparam(const lf_embedding *loss);
+
+typedef enum {
+    LF_EUCLIDEAN,         /* (sum |x - y + eps|^p)^(1/p) */
+    LF_SQUARED_EUCLIDEAN, /* sum (x - y + eps)^2 */
+    LF_COSINE             /* 1 - cos(x, y) */
+} lf_distance;
+
+typedef struct {
+    size_t rows, dimensions; /* at least one dimension */
+    lf_in operand[3];        /* rows x dimensions each; the third of triplets alone */
+    lf_in alike;             /* of each row: -1, 0 or 1, of which 1 says so */
+    lf_in weight;            /* of each row; default: 1 */
+    lf_distance distance;    /* of "contrastive" and "triplet" */
+    double p, eps;           /* p in [1, infinity) */
+    const double *param;     /* lf_embedding_nparam(loss) numbers */
+
+    lf_out value;   /* of each row: w l */
+    lf_out grad[3]; /* rows x dimensions: scale w dl/doperand; must not overlap an operand */
+    double scale;   /* 1 / sum of weights: derivatives of the weighted mean */
+    double *sum;    /* sum w l */
+} lf_embedding_call;
+
+/* As lf_pointwise_run; LF_BAD_TARGET: of `alike`. */
+lf_status lf_embedding_run(const lf_embedding *loss, lf_dtype dtype, const lf_embedding_call *call,
+                           const lf_control *control, lf_failure *failure);
+
 /* --- Vector mathematics, for tests of its accuracy --------------------------------------------------------- */
 
 /* y[i] = f(x[i]); name is one of csrc/vecmath.h ("exp", "log1p", ...) */
