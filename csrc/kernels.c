@@ -30,6 +30,7 @@ static const lf_pointwise pointwise_rows[] = {POINTWISE(ROW)};
     static void finish_##name(size_t n, const row_options *o, row_group *g)                                            \
     {                                                                                                                  \
         const int often = ((allows)&ROW_LOGARITHM) && !((allows)&ROW_ENTROPY);                                         \
+        n = whole(n);                                                                                                  \
         if ((allows)&ROW_ENTROPY)                                                                                      \
             finish_rows(formula, nparam, DIVERGENCE, 1, 1, n, o, g);                                                   \
         else if (often && o->targets == LABEL && !o->wants_grad && !o->wants_hess)                                     \

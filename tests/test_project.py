@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,17 @@ def test_the_page_of_ctc_runs():
     first = blocks("docs/ctc.md", "python")[0]
     done = subprocess.run([sys.executable, "-W", "error", "-c", first], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@needs_core
+def test_the_wheel_is_small():
+    """From what is installed, as a wheel would deflate it: below 2,000,000 bytes."""
+    package = Path(lf.__file__).parent
+    files = [x for x in package.rglob("*") if x.is_file() and "__pycache__" not in x.parts]
+    assert any(x.name.startswith("_core.") for x in files) or "site-packages" not in package.parts
+    overhead = 2 * (30 + 46) + 2 * 80  # of zip and RECORD, by file
+    sizes = {str(x): len(zlib.compress(x.read_bytes(), 6)) + overhead for x in files}
+    assert sum(sizes.values()) < 2_000_000, sorted(sizes.items(), key=lambda item: -item[1])[:5]
 
 
 @needs_core

@@ -79,12 +79,12 @@ inline_ void loop(formula *f, int streamed, int weighted, unsigned want, size_t 
     }
 }
 
-/* Each loop takes its space in every loss, so there are those that are called most.  The sum has loops of its own in
- * float32, of the value alone only without weights; else the values are summed when they are there; and the
- * Hessian only with all.  Without weights,
- * a load and two multiplications less, there are loops for the sum where FMA is.  All give the same bits. */
+/* Each loop takes its space in every loss, so there are those that are called most.  The Hessian comes only with all.
+ * The sum has loops of its own in float32, where FMA is and a loss is short, with the gradient, or without weights,
+ * which saves a load and two multiplications too; else the values are summed when they are there.  All give the same
+ * bits. */
 static const real ones[BLOCK] = {[0 ... BLOCK - 1] = 1};
-enum { UNWEIGHTED = 16, SUMS = LF_BITS == 32, SUMS_UNWEIGHTED = SUMS && R_HAS_FMA };
+enum { UNWEIGHTED = 16, SHORT = 4 /* parameters at most */ };
 
 #define LOOP(weighted, want)                                                                                           \
     loop(f, streamed, weighted, want, n, target, pred, weight, stream, p, (real)scale, value, grad, hess, sum)
@@ -101,8 +101,9 @@ inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const 
     for (size_t k = 0; k < nparam; k++) p[k] = (real)param[k];
     real values[BLOCK];
     double *later = NULL;
-    const int unweighted = SUMS_UNWEIGHTED && !weight && sum && !hess && n % LANES == 0;
-    if (sum && !unweighted && !(SUMS && grad && !hess)) value = values, later = sum, sum = NULL;
+    const int sums = LF_BITS == 32 && R_HAS_FMA && nparam <= SHORT;
+    const int unweighted = sums && !weight && sum && !hess && n % LANES == 0;
+    if (sum && !unweighted && !(sums && grad && !hess)) value = values, later = sum, sum = NULL;
     if (hess && !value) value = values;
     if (!weight) weight = ones;
     switch ((value ? VALUE : 0) | (grad ? GRAD : 0) | (hess ? HESS : 0) | (sum ? SUM : 0) |
@@ -111,9 +112,9 @@ inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const 
         WANT(GRAD, 1, 1);
         WANT(VALUE | GRAD, 1, 1);
         WANT(VALUE | GRAD | HESS, 1, 1);
-        WANT(SUM | GRAD, 1, SUMS);
-        WANT(UNWEIGHTED | SUM, 0, SUMS_UNWEIGHTED);
-        WANT(UNWEIGHTED | SUM | GRAD, 0, SUMS_UNWEIGHTED);
+        WANT(SUM | GRAD, 1, sums);
+        WANT(UNWEIGHTED | SUM, 0, sums);
+        WANT(UNWEIGHTED | SUM | GRAD, 0, sums);
     }
     if (later) *later = block_sum(n, value);
 }

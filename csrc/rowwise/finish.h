@@ -8,11 +8,10 @@
  *     dl/du_j = -B p_j + [j = y] B,     d2l/du_j2 = -B p_j (1 - p_j) + A p_j^2 + [j = y] A (1 - 2 p_j)
  * The label's own derivatives are formed from 1 - p, which does not cancel where the prediction is right. */
 #if LF_BITS == 64
-/* Rows are finished in whole vectors; what stands beyond the last is finished with them, and not looked at. */
+/* Rows are finished in whole vectors; what stands beyond the last is finished with them, and not looked at.  The
+ * number is rounded before anything branches: else gcc does not see that no rest is left to care for. */
 enum { TOGETHER = 16 };
-#define EACH_ROW(l, n)                                                                                                 \
-    for (size_t l##0 = 0; l##0 < (n); l##0 += TOGETHER)                                                                \
-        for (size_t l = l##0; l < l##0 + TOGETHER; l++)
+inline_ size_t whole(size_t n) { return (n + TOGETHER - 1) & -(size_t)TOGETHER; }
 
 /* wants_hess: 0 leaves out what only second derivatives need. */
 inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int wants_grad, int wants_hess, size_t n,
@@ -21,8 +20,7 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
     const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
     const real keep = o->keep, rest = o->rest, factor = o->factor, zl = o->z_loss, scale = o->scale;
     const ureal with_z = zl == 0 ? 0 : ~(ureal)0;
-    EACH_ROW(l, n)
-    {
+    for (size_t l = 0; l < n; l++) {
         const real inverse = g->inverse[l], top = g->top[l], weight = g->weight[l];
         const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
         const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum);
@@ -62,8 +60,7 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
 inline_ void finish_classes(size_t n, const row_options *o, row_group *restrict g)
 {
     const real scale = o->scale;
-    EACH_ROW(l, n)
-    {
+    for (size_t l = 0; l < n; l++) {
         const int undefined = (g->top[l] == R_INF && g->sum[l] > 1) || g->top[l] == -R_INF;
         g->dot[l] = undefined ? R_NAN : r_log(g->sum[l]);
         g->by_exp[l] = g->weight[l] * scale * g->inverse[l];
@@ -76,9 +73,9 @@ static void join_parts(size_t n, double *restrict top, double *restrict sum, dou
                        row_group *g)
 {
     const real highest = row_top(n, top), finite = finite_top(highest);
+    const size_t all = whole(n);
     for (size_t i = n; i % TOGETHER; i++) top[i] = -R_INF, sum[i] = mass[i] = dot[i] = 0;
-    EACH_ROW(i, n)
-    {
+    for (size_t i = 0; i < all; i++) {
         const int beaten = highest == R_INF && top[i] < R_INF;
         const real d = beaten ? -R_INF : below_top(finite_top(top[i]), finite, inverse);
         factor[i] = exp_cell(d);
