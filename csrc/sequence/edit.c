@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { BITS = 64, WORDS = 8, STRIP = BITS * WORDS };
+enum { BITS = 64, WORDS = 8, STRIP = BITS * WORDS, SMALL = 256 };
 
 typedef struct {
     int64_t symbol;
@@ -30,8 +30,10 @@ typedef struct {
 typedef struct {
     size_t slots; /* a power of two */
     entry *table;
-    int32_t *reference, *hypothesis; /* ids of the symbols, from 1; 0: not in the reference */
-    int32_t *row_of;                 /* of each id, in `match`; 0: not in this strip */
+    int64_t *symbols[2];             /* of the reference and of the hypothesis */
+    int32_t *reference, *hypothesis; /* their ids, from 1; 0: not in the reference */
+    int32_t *row_of;                 /* of each id, in `match`; 0: not in this strip, or none is at work */
+    uint64_t word[SMALL + 1];        /* of each id, where a reference of one word has it; 0 if none is at work */
     uint64_t (*match)[WORDS];        /* where the strip has a symbol */
     signed char *step;               /* D(i, j) - D(i, j - 1) above the strip, then below */
     column *columns;                 /* strip after strip, if there are counts */
@@ -49,9 +51,11 @@ static arena lay_out(const job *j, char *base, worker *w)
     const size_t m = j->references;
     arena a = {.base = base};
     w->table = take(&a, slots_for(m), sizeof *w->table);
+    w->symbols[0] = take(&a, m, sizeof(int64_t));
+    w->symbols[1] = take(&a, j->hypotheses, sizeof(int64_t));
     w->reference = take(&a, m, sizeof *w->reference);
     w->hypothesis = take(&a, j->hypotheses, sizeof *w->hypothesis);
-    w->row_of = take(&a, m + 1, sizeof *w->row_of);
+    w->row_of = take(&a, (m < SMALL ? SMALL : m) + 1, sizeof *w->row_of);
     w->match = take(&a, (m < STRIP ? m : STRIP) + 1, sizeof *w->match);
     w->step = take(&a, j->hypotheses, sizeof *w->step);
     w->columns = take(&a, j->columns, sizeof *w->columns);
@@ -74,8 +78,12 @@ static lf_status open_job(job *j, const lf_edit_call *call)
         j->hypotheses = n > j->hypotheses ? n : j->hypotheses;
         j->columns = call->counts && columns > j->columns ? columns : j->columns;
     }
-    const int missing = (j->references && !call->references) || (j->hypotheses && !call->hypotheses);
-    return missing ? LF_BAD_ARGUMENT : LF_OK;
+    const lf_in *const in[2] = {&call->references, &call->hypotheses};
+    const size_t most[2] = {j->references, j->hypotheses};
+    for (int i = 0; i < 2; i++)
+        if (most[i] && (!in[i]->data || in[i]->layout || in[i]->dtype < LF_I8 || in[i]->dtype > LF_U64))
+            return LF_BAD_ARGUMENT;
+    return LF_OK;
 }
 
 lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size)
@@ -90,6 +98,37 @@ lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control,
 
 /* --- Symbols ------------------------------------------------------------------------------------------------------ */
 
+#define WIDEN_AT(type, step)                                                                                           \
+    for (size_t i = 0; i < n; i++) {                                                                                   \
+        type x;                                                                                                        \
+        memcpy(&x, from + (ptrdiff_t)i * (ptrdiff_t)(step), sizeof x);                                                 \
+        to[i] = (int64_t)x;                                                                                            \
+    }
+#define WIDEN(name, type)                                                                                              \
+    case name:                                                                                                         \
+        if (in.stride == sizeof(type)) /* then it is vectorised */                                                     \
+            WIDEN_AT(type, sizeof(type))                                                                               \
+        else                                                                                                           \
+            WIDEN_AT(type, in.stride)                                                                                  \
+        break;
+
+static const int64_t *widened(lf_in in, int64_t first, size_t n, int64_t *to)
+{
+    const char *const from = n ? (const char *)in.data + (ptrdiff_t)first * in.stride : NULL;
+    switch (in.dtype) {
+        WIDEN(LF_I8, int8_t)
+        WIDEN(LF_I16, int16_t)
+        WIDEN(LF_U16, uint16_t)
+        WIDEN(LF_I32, int32_t)
+        WIDEN(LF_U32, uint32_t)
+        WIDEN(LF_I64, int64_t)
+        WIDEN(LF_U64, uint64_t)
+        WIDEN(LF_U8, uint8_t)
+    default: break;
+    }
+    return to;
+}
+
 static entry *look_up(const worker *w, int64_t symbol)
 {
     const uint64_t mixed = (uint64_t)symbol * 0x9e3779b97f4a7c15u;
@@ -98,8 +137,21 @@ static entry *look_up(const worker *w, int64_t symbol)
     return &w->table[i];
 }
 
+/* Characters are their own numbers, as a rule. */
+static int are_small(size_t n, const int64_t *symbols)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < n; i++) all |= (uint64_t)symbols[i];
+    return all < SMALL;
+}
+
 static void number_symbols(worker *w, size_t m, const int64_t *reference, size_t n, const int64_t *hypothesis)
 {
+    if (are_small(m, reference) && are_small(n, hypothesis)) {
+        for (size_t i = 0; i < m; i++) w->reference[i] = (int32_t)(reference[i] % SMALL) + 1;
+        for (size_t j = 0; j < n; j++) w->hypothesis[j] = (int32_t)(hypothesis[j] % SMALL) + 1;
+        return;
+    }
     int32_t ids = 0;
     w->slots = slots_for(m);
     memset(w->table, 0, w->slots * sizeof *w->table);
@@ -109,10 +161,44 @@ static void number_symbols(worker *w, size_t m, const int64_t *reference, size_t
         w->reference[i] = e->id;
     }
     for (size_t j = 0; j < n; j++) w->hypothesis[j] = look_up(w, hypothesis[j])->id;
-    memset(w->row_of, 0, ((size_t)ids + 1) * sizeof *w->row_of);
 }
 
 /* --- The distance ------------------------------------------------------------------------------------------------- */
+
+/* Where D(i, j) - D(i, j - 1) is +1 and -1: in the row above a word, in bit 0, and in the rows of the last one. */
+typedef struct {
+    uint64_t up, down, right_up, right_down;
+} border;
+
+static inline __attribute__((always_inline)) void advance(uint64_t match, uint64_t *plus, uint64_t *minus, border *b)
+{
+    const uint64_t equal = match | b->down;
+    const uint64_t zero = (((equal & *plus) + *plus) ^ *plus) | equal | *minus; /* D(i, j) = D(i - 1, j - 1) */
+    b->right_up = *minus | ~(zero | *plus), b->right_down = *plus & zero;
+    const uint64_t shifted_up = b->right_up << 1 | b->up, shifted_down = b->right_down << 1 | b->down;
+    b->up = b->right_up >> (BITS - 1), b->down = b->right_down >> (BITS - 1);
+    *plus = shifted_down | ~(zero | shifted_up);
+    *minus = shifted_up & zero;
+}
+
+static int64_t growth_of(const border *b, size_t row)
+{
+    return (int64_t)(b->right_up >> row & 1) - (int64_t)(b->right_down >> row & 1);
+}
+
+/* A reference of one word: returns by how much its row `bottom` grows. */
+static int64_t run_word(const worker *w, size_t bottom, size_t n, column *keep)
+{
+    uint64_t plus = ~(uint64_t)0, minus = 0;
+    int64_t growth = 0;
+    for (size_t j = 0; j < n; j++) {
+        border b = {.up = 1};
+        advance(w->word[w->hypothesis[j]], &plus, &minus, &b);
+        growth += growth_of(&b, bottom);
+        if (keep) keep[j].plus[0] = plus, keep[j].minus[0] = minus;
+    }
+    return growth;
+}
 
 static void match_strip(worker *w, size_t first, size_t rows)
 {
@@ -128,32 +214,57 @@ static void match_strip(worker *w, size_t first, size_t rows)
     }
 }
 
-/* One strip through the hypothesis; returns by how much the last row's D grows along it. */
-static int64_t run_strip(worker *w, size_t rows, size_t n, column *keep)
+static const uint64_t *match_of(const worker *w, size_t j) { return w->match[w->row_of[w->hypothesis[j]]]; }
+
+static border border_at(const worker *w, size_t j) { return (border){.up = w->step[j] > 0, .down = w->step[j] < 0}; }
+
+static int64_t leave_border(worker *w, size_t j, const border *b, size_t bottom)
 {
-    const size_t words = (rows + BITS - 1) / BITS, bottom = (rows - 1) % BITS;
+    w->step[j] = (signed char)((int)b->up - (int)b->down);
+    return growth_of(b, bottom);
+}
+
+static inline __attribute__((always_inline)) void advance_word(column *c, const uint64_t *match, size_t k, border *b,
+                                                               column *keep)
+{
+    advance(match[k], &c->plus[k], &c->minus[k], b);
+    if (keep) keep->plus[k] = c->plus[k], keep->minus[k] = c->minus[k];
+}
+
+/* One strip of so many words through the hypothesis; returns by how much row `bottom` of the last word grows.  Two
+ * columns at a time, the second a word behind: alone each would wait for the carry of its word before. */
+static inline __attribute__((always_inline)) int64_t run_words(worker *w, size_t words, size_t bottom, size_t n,
+                                                               column *keep)
+{
     column c;
     memset(c.plus, -1, sizeof c.plus);
     memset(c.minus, 0, sizeof c.minus);
     int64_t growth = 0;
-    for (size_t j = 0; j < n; j++) {
-        const uint64_t *const match = w->match[w->row_of[w->hypothesis[j]]];
-        uint64_t up = w->step[j] > 0, down = w->step[j] < 0; /* of the row above */
-        for (size_t k = 0; k < words; k++) {
-            const uint64_t plus = c.plus[k], minus = c.minus[k], equal = match[k] | down;
-            const uint64_t zero = (((equal & plus) + plus) ^ plus) | equal | minus; /* D(i, j) = D(i - 1, j - 1) */
-            const uint64_t right_up = minus | ~(zero | plus), right_down = plus & zero;
-            const size_t last = k + 1 < words ? BITS - 1 : bottom;
-            const uint64_t shifted_up = right_up << 1 | up, shifted_down = right_down << 1 | down;
-            up = right_up >> last & 1, down = right_down >> last & 1;
-            c.plus[k] = shifted_down | ~(zero | shifted_up);
-            c.minus[k] = shifted_up & zero;
+    size_t j = 0;
+    for (; j + 1 < n; j += 2) {
+        const uint64_t *const match = match_of(w, j), *const next_match = match_of(w, j + 1);
+        column *const kept = keep ? keep + j : NULL, *const next_kept = keep ? keep + j + 1 : NULL;
+        border b = border_at(w, j), next = border_at(w, j + 1);
+        advance_word(&c, match, 0, &b, kept);
+        for (size_t k = 1; k < words; k++) {
+            advance_word(&c, match, k, &b, kept);
+            advance_word(&c, next_match, k - 1, &next, next_kept);
         }
-        w->step[j] = (signed char)((int)up - (int)down);
-        growth += w->step[j];
-        if (keep) keep[j] = c;
+        advance_word(&c, next_match, words - 1, &next, next_kept);
+        growth += leave_border(w, j, &b, bottom) + leave_border(w, j + 1, &next, bottom);
+    }
+    if (j < n) {
+        border b = border_at(w, j);
+        for (size_t k = 0; k < words; k++) advance_word(&c, match_of(w, j), k, &b, keep ? keep + j : NULL);
+        growth += leave_border(w, j, &b, bottom);
     }
     return growth;
+}
+
+static int64_t run_strip(worker *w, size_t rows, size_t n, column *keep)
+{
+    const size_t words = (rows + BITS - 1) / BITS, bottom = (rows - 1) % BITS;
+    return keep ? run_words(w, words, bottom, n, keep) : run_words(w, words, bottom, n, NULL);
 }
 
 /* Substitutions, deletions and insertions. */
@@ -186,12 +297,18 @@ static void do_pair(worker *w, const lf_edit_call *call, size_t pair, const int6
     call->distance[pair] = (int64_t)(m + n);
     if (!m || !n) return;
     number_symbols(w, m, reference, n, hypothesis);
-    memset(w->step, 1, n);
-    for (size_t first = 0; first < m; first += STRIP) {
-        const size_t rows = m - first < STRIP ? m - first : STRIP;
-        match_strip(w, first, rows);
-        call->distance[pair] = (int64_t)m + run_strip(w, rows, n, counts ? w->columns + first / STRIP * n : NULL);
-        for (size_t i = 0; i < rows; i++) w->row_of[w->reference[first + i]] = 0;
+    if (m <= BITS) {
+        for (size_t i = 0; i < m; i++) w->word[w->reference[i]] |= (uint64_t)1 << i;
+        call->distance[pair] = (int64_t)m + run_word(w, m - 1, n, counts ? w->columns : NULL);
+        for (size_t i = 0; i < m; i++) w->word[w->reference[i]] = 0;
+    } else {
+        memset(w->step, 1, n);
+        for (size_t first = 0; first < m; first += STRIP) {
+            const size_t rows = m - first < STRIP ? m - first : STRIP;
+            match_strip(w, first, rows);
+            call->distance[pair] = (int64_t)m + run_strip(w, rows, n, counts ? w->columns + first / STRIP * n : NULL);
+            for (size_t i = 0; i < rows; i++) w->row_of[w->reference[first + i]] = 0;
+        }
     }
     if (counts) walk_back(w, m, n, counts);
 }
@@ -203,10 +320,13 @@ static void do_pairs(void *context, size_t first, size_t last)
     worker w;
     char *const place = lf_take_place(&j->places);
     lay_out(j, place, &w);
+    memset(w.word, 0, sizeof w.word);
+    memset(w.row_of, 0, ((j->references < SMALL ? SMALL : j->references) + 1) * sizeof *w.row_of);
     for (size_t p = first; p < last; p++) {
-        const int64_t reference = call->reference_starts[p], hypothesis = call->hypothesis_starts[p];
-        do_pair(&w, call, p, call->references + reference, (size_t)(call->reference_starts[p + 1] - reference),
-                call->hypotheses + hypothesis, (size_t)(call->hypothesis_starts[p + 1] - hypothesis));
+        const int64_t r = call->reference_starts[p], h = call->hypothesis_starts[p];
+        const size_t m = (size_t)(call->reference_starts[p + 1] - r), n = (size_t)(call->hypothesis_starts[p + 1] - h);
+        do_pair(&w, call, p, widened(call->references, r, m, w.symbols[0]), m,
+                widened(call->hypotheses, h, n, w.symbols[1]), n);
     }
     lf_leave_place(&j->places, place);
 }

@@ -216,8 +216,8 @@ cdef extern from "lossfast/lossfast.h" nogil:
                            const lf_control *control, lf_failure *failure)
     ctypedef struct lf_edit_call:
         size_t pairs
-        const int64_t *references
-        const int64_t *hypotheses
+        lf_in references
+        lf_in hypotheses
         const int64_t *reference_starts
         const int64_t *hypothesis_starts
         int64_t *distance

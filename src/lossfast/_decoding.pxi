@@ -122,6 +122,12 @@ def ctc_align(bint single, labels, label_starts, label_lengths, logits, logit_le
     check_search(status, failure, errors)
 
 
+cdef lf_in symbols(cnp.ndarray x):
+    if cnp.PyArray_NDIM(x) != 1:
+        raise SystemError("lossfast: an array reached the core unprepared")
+    return lf_in(cnp.PyArray_DATA(x), <lf_dtype>dtype_of(x), cnp.PyArray_STRIDE(x, 0), NULL)
+
+
 def edit_distance(references, reference_starts, hypotheses, hypothesis_starts, distance, counts, int nthreads):
     """One call of lf_edit; the starts are one more than there are pairs."""
     cdef lf_edit_call call
@@ -132,7 +138,7 @@ def edit_distance(references, reference_starts, hypotheses, hypothesis_starts, d
     memset(&call, 0, sizeof(call))
     memset(&failure, 0, sizeof(failure))
     call.pairs = distance.size
-    call.references, call.hypotheses = integers(references, references.size), integers(hypotheses, hypotheses.size)
+    call.references, call.hypotheses = symbols(references), symbols(hypotheses)
     call.reference_starts = integers(reference_starts, call.pairs + 1)
     call.hypothesis_starts = integers(hypothesis_starts, call.pairs + 1)
     call.distance = integers(distance, call.pairs)

@@ -44,7 +44,7 @@ def _integers(name: str, x: Any) -> Array:
     largest = np.iinfo(np.int64).max
     if array.dtype == np.uint64 and array.size and int(array.max()) > largest:
         raise ValueError(f"{name} has the element {int(array.max())}, expected at most {largest}")
-    return array.astype(np.int64, order="C", copy=False)
+    return array
 
 
 def _batch(name: str, x: Any, lengths_name: str, lengths: Any, numbers: dict[str, int]) -> _Batch:
@@ -56,7 +56,7 @@ def _batch(name: str, x: Any, lengths_name: str, lengths: Any, numbers: dict[str
     if lengths is None and isinstance(x, list | tuple):
         if not x:
             return _Batch(name, "", np.empty(0, np.int64), np.empty(0, np.int64), True)
-        if all(isinstance(s, str) for s in x):
+        if set(map(type, x)) == {str} or all(isinstance(s, str) for s in x):
             return _of_strings(name, list(x), True)
         if any(isinstance(s, str) or np.ndim(s) or (isinstance(s, list | tuple) and not s) for s in x):
             return _of_rows(name, list(x), numbers)
@@ -64,8 +64,12 @@ def _batch(name: str, x: Any, lengths_name: str, lengths: Any, numbers: dict[str
 
 
 def _of_strings(name: str, strings: list[str], batched: bool) -> _Batch:
-    code_points = np.frombuffer("".join(strings).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
-    return _Batch(name, "characters", code_points, np.array([len(s) for s in strings], np.int64), batched)
+    text = "".join(strings)
+    if text.isascii():
+        code_points: Array = np.frombuffer(text.encode("ascii"), np.uint8)
+    else:
+        code_points = np.frombuffer(text.encode("utf-32", "surrogatepass"), np.uint32)[1:]  # without the mark
+    return _Batch(name, "characters", code_points, np.fromiter(map(len, strings), np.int64, len(strings)), batched)
 
 
 def _of_rows(name: str, sequences: list[Any], numbers: dict[str, int]) -> _Batch:
@@ -80,7 +84,7 @@ def _of_rows(name: str, sequences: list[Any], numbers: dict[str, int]) -> _Batch
             continue
         if isinstance(sequence, str) or not np.ndim(sequence):
             raise TypeError(f"{name}[{i}] is {sequence!r}, expected a sequence of integers or words, as others are")
-        row = _integers(f"{name}[{i}]", sequence)
+        row = _integers(f"{name}[{i}]", sequence).astype(np.int64, copy=False)
         if row.ndim != 1:
             raise ValueError(f"{name}[{i}] has shape {row.shape}, expected one axis")
         kinds |= {"integers"} if row.size else set()

@@ -83,7 +83,7 @@ static void align(lf_dtype dtype, const lf_ctc_input *in, const lf_control *cont
     size_t nlabels = 0;
     for (size_t i = 0; i < n; i++) {
         const unsigned x = next(b);
-        counts[i] = x == 255 ? -1 : x == 254 ? INT64_MAX : (int64_t)(x % (most + 1 + (x > 250)));
+        counts[i] = x == 255 ? -1 : x == 254 ? INT64_MAX : (int64_t)(x % (most + 1));
         starts[i] = x == 253 ? INT64_MIN : x == 252 ? INT64_MAX : tight ? (int64_t)nlabels : (int64_t)(i * most);
         nlabels += tight && counts[i] > 0 && counts[i] < 100 ? (size_t)counts[i] : 0;
     }

@@ -353,7 +353,7 @@ lf_status lf_ctc_align(lf_dtype dtype, const lf_ctc_align_call *call, void *work
  * of any integers. */
 typedef struct {
     size_t pairs;
-    const int64_t *references, *hypotheses;              /* all sequences, one after another */
+    lf_in references, hypotheses; /* integers without a layout: all sequences, one after another */
     const int64_t *reference_starts, *hypothesis_starts; /* of each, and, pairs + 1, the end of the last */
     int64_t *distance;                                   /* of each pair */
     int64_t *counts; /* NULL or pairs x 3: substitutions, deletions, insertions of one way to do it, which matches what
