@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- losses:begin -->", "<!-- losses:end -->"
 
 
-FAMILIES = {"pointwise": "value per element", "classwise": "value per row of classes"}
+FAMILIES = {
+    "pointwise": "value per element",
+    "classwise": "value per row of classes",
+    "region": "value per item of masks",
+}
 
 
 def readme_table(family: str) -> str:
@@ -93,6 +97,8 @@ def stub() -> str:
 
 
 def _type(param: object) -> str:
+    if param.kind is tuple:  # type: ignore[attr-defined]
+        return "float | tuple[float, float | None]"
     kind: str = param.kind.__name__  # type: ignore[attr-defined]
     kinds = [kind] * param.scalar + ["Any"] * (param.array or param.per_class) + ["None"] * param.none  # type: ignore[attr-defined]
     return " | ".join(kinds)

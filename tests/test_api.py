@@ -54,12 +54,13 @@ def test_a_loss_of_every_form_is_the_same(any_loss):
         lf.get(REGISTRY[any_loss.name], **params),
     ]
     target, pred = operands(any_loss, 9)
-    want = any_loss.value_grad_hess(target, pred)
+    most = "value_and_grad" if any_loss.declaration.no_hessian else "value_grad_hess"
+    want = getattr(any_loss, most)(target, pred)
     for form in forms:
         assert form == any_loss and hash(form) == hash(any_loss)
-        assert_same_bits(form.value_grad_hess(target, pred), want)
+        assert_same_bits(getattr(form, most)(target, pred), want)
         assert_same_bits(lf.value_and_grad(form, target, pred), want[:2])
-    assert_same_bits(REGISTRY[any_loss.name].value_grad_hess(target, pred, **params), want)
+    assert_same_bits(getattr(REGISTRY[any_loss.name], most)(target, pred, **params), want)
     other = next(x for x in REGISTRY.values() if x.name != any_loss.name)
     assert any_loss != other and any_loss != 3 and any_loss is not None
 

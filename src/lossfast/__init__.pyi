@@ -37,6 +37,9 @@ class CategoricalFocalCrossentropy(Loss):
 class CategoricalHinge(Loss):
     def __init__(self, *, axis: int = ..., ignore_index: int | None = ...) -> None: ...
 
+class Dice(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
+
 class Exponential(Loss):
     def __init__(self) -> None: ...
 
@@ -54,6 +57,9 @@ class Hinge(Loss):
 
 class Huber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
+
+class Jaccard(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
 class KLDivergence(Loss):
     def __init__(self, *, from_logits: bool = ..., log_input: bool = ..., axis: int = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
@@ -103,6 +109,9 @@ class SparseCategoricalCrossentropy(Loss):
 class SquaredHinge(Loss):
     def __init__(self) -> None: ...
 
+class Tversky(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., alpha: float = ..., beta: float = ...) -> None: ...
+
 class Tweedie(Loss):
     def __init__(self, *, power: float = ...) -> None: ...
 
@@ -115,12 +124,14 @@ categorical_crossentropy: CategoricalCrossentropy
 cce: CategoricalCrossentropy
 categorical_focal_crossentropy: CategoricalFocalCrossentropy
 categorical_hinge: CategoricalHinge
+dice: Dice
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
 generalized_crossentropy: GeneralizedCrossentropy
 hinge: Hinge
 huber: Huber
+jaccard: Jaccard
 kullback_leibler_divergence: KLDivergence
 kld: KLDivergence
 kl_divergence: KLDivergence
@@ -147,4 +158,5 @@ smooth_l1: SmoothL1
 sparse_categorical_crossentropy: SparseCategoricalCrossentropy
 scce: SparseCategoricalCrossentropy
 squared_hinge: SquaredHinge
+tversky: Tversky
 tweedie: Tweedie

@@ -1,6 +1,7 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
-What differs between the families is in their calls, `_pointwise.PointwiseCall` and `_classwise.ClasswiseCall`.
+What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall` and
+`_region.RegionCall`.
 """
 
 from __future__ import annotations
@@ -105,6 +106,10 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
         from lossfast._classwise import ClasswiseCall
 
         return ClasswiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
+    if loss.declaration.family == "region":
+        from lossfast._region import RegionCall
+
+        return RegionCall(loss, y_true, y_pred, params, bool(check), nthreads)
     from lossfast._pointwise import PointwiseCall
 
     return PointwiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
@@ -159,7 +164,10 @@ def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any
     """What a loss's methods return: the value (1), the gradient (2), the Hessian (4), or a tuple of some."""
     params = dict(kwargs)
     y_true, y_pred = _bind(loss.name, args, params)
-    return _evaluate(loss, want, y_true, y_pred, **{k: params.pop(k) for k in _OPTIONS if k in params}, params=params)
+    if want & HESS and loss.declaration.no_hessian:
+        raise NotImplementedError(f"{loss.name} has no Hessian here: {loss.declaration.no_hessian}")
+    options = {k: params.pop(k) for k in _OPTIONS if k in params and k not in loss.declaration.params}
+    return _evaluate(loss, want, y_true, y_pred, **options, params=params)
 
 
 def moments(
@@ -182,7 +190,7 @@ def moments(
     except DomainError as error:
         raise ValueError(call.explanation(error, sample_weight)) from None
     count = rest[2]
-    return (count << EXACT_BITS if weight is None else total, *rest)
+    return (count << EXACT_BITS if weight is None and not total else total, *rest)
 
 
 _OPTIONS = ("sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty", "check", "hess")

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from lossfast._arrays import Array, as_array, position
-from lossfast._docs import CLASSWISE, POINTWISE, docstring
+from lossfast._docs import CLASSWISE, POINTWISE, REGION, docstring
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -35,6 +35,14 @@ class Jet(NamedTuple):
     value: Array
     grad: Array
     hess: Array
+
+
+class Overlap(NamedTuple):
+    """A loss of two masks with its derivatives by their intersection and by the sum of the predictions."""
+
+    value: Array
+    by_intersection: Array
+    by_prediction: Array
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Param:
         if self.kind is bool:
             return "True or False"
         if self.choices:
-            return " or ".join(map(repr, self.choices))
+            return " or ".join([*map(repr, self.choices), *["None"] * self.none])
         if self.expected:
             return self.expected
         what = {(True, False): "a number", (True, True): "a number or one for each class,"}.get(
@@ -196,6 +204,7 @@ class Declaration:
     activation: str  # what turns a prediction into the quantity predicted
     boosting: str  # "floor", "twice" or "one": see `hess="boosting"`
     stream: str | None = None  # the parameter that may be an array of one number per element
+    no_hessian: ClassVar[str] = ""  # why there is none
 
     def operands(self, params: Params) -> tuple[str, str]:
         """What `y_true` and `y_pred` may be, in words."""
@@ -269,6 +278,23 @@ class Classwise(Declaration):
         if self.terms is None:
             return target, "scores"
         return target, "logits" if params.get("from_logits") else "probabilities in [0, 1]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region(Declaration):
+    """A loss of the overlap of two masks."""
+
+    family = "region"
+    no_hessian = (
+        "every prediction of a mask bears on every other's gradient, so that the diagonal says little: use the gradient"
+    )
+    kernel: str  # of the C library
+    own: tuple[str, ...]  # the parameters that it takes after `smooth`
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What `y_true` and `y_pred` may be, in words."""
+        target = "masks in [0, 1] of the shape of y_pred, or classes in [0, C), without the class axis"
+        return target, "logits" if params.get("activation") else "probabilities in [0, 1]"
 
 
 KEYWORDS = (
@@ -505,6 +531,42 @@ def classwise(
                 weighting=weighting if weighting in params else "",
             ),
             CLASSWISE,
+        )
+
+    return register
+
+
+def region(
+    class_name: str,
+    *,
+    formula: str,
+    kernel: str = "",
+    own: tuple[str, ...] = (),
+    names: tuple[str, ...] = (),
+    aliases: Mapping[str, Params] | tuple[str, ...] = (),
+    **params: Param,
+) -> Callable[[Callable[..., Overlap]], Loss]:
+    """Register the decorated NumPy specification ``spec(intersection, prediction, target, smooth, ...) -> Overlap``.
+
+    It is given the three sums of each item and the parameters `own`, which the C kernel takes too.
+    """
+
+    def register(spec: Callable[..., Overlap]) -> Loss:
+        return _registered(
+            Region(
+                name=spec.__name__,
+                spec=spec,  # type: ignore[arg-type]
+                params=params,
+                class_name=class_name,
+                names=names,
+                aliases=aliases if isinstance(aliases, Mapping) else {alias: {} for alias in aliases},
+                formula=formula,
+                activation="sigmoid or softmax",
+                boosting="floor",
+                kernel=kernel or spec.__name__,
+                own=own,
+            ),
+            REGION,
         )
 
     return register

@@ -8,7 +8,8 @@ from typing import Any
 
 import lossfast.classification
 import lossfast.multiclass
-import lossfast.regression  # noqa: F401  (their losses register themselves)
+import lossfast.regression
+import lossfast.segmentation  # noqa: F401  (their losses register themselves)
 from lossfast._errors import did_you_mean
 from lossfast._loss import REGISTRY, Loss, Params
 
