@@ -13,6 +13,8 @@
 #include "sequence/states.h"
 #include "sequence/paths.h"
 #include "embedding/vectors.h"
+#include "region/loop.h"
+#include "region/losses.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
@@ -68,6 +70,21 @@ ROWWISE(CLASSES)
 static const lf_rowwise rowwise_rows[] = {ROWWISE(ROWWISE_ROW){"categorical_hinge", 0, ROW_HINGE, NULL, NULL},
                                           {"multiclass_hinge", 1, ROW_HINGE | ROW_LABELS, NULL, NULL}};
 
+#if LF_BITS == 64
+#define OVERLAP(name, nparam)                                                                                          \
+    static void region_##name(size_t n, const double *i, const double *p, const double *t, const double *param,        \
+                              double *value, double *by_i, double *by_p)                                               \
+    {                                                                                                                  \
+        overlap_jets(name, n, i, p, t, param, value, by_i, by_p);                                                      \
+    }
+#define OVERLAPPED(name) region_##name
+REGION(OVERLAP)
+#else
+#define OVERLAPPED(name) NULL
+#endif
+#define REGION_ROW(name, nparam) {#name, nparam, OVERLAPPED(name)},
+static const lf_region region_rows[] = {REGION(REGION_ROW)};
+
 #define MAP(name)                                                                                                      \
     static void map_##name(size_t n, const void *x, void *y)                                                           \
     {                                                                                                                  \
@@ -88,6 +105,16 @@ const kernels LF_TABLE = {
     .nmap = COUNT(map_rows),
     .rowwise = rowwise_rows,
     .nrowwise = COUNT(rowwise_rows),
+    .region = region_rows,
+    .nregion = COUNT(region_rows),
+    .region_sigmoid = region_sigmoid,
+    .region_softmax = region_softmax,
+    .region_sums = region_sums,
+    .region_grad = region_grad,
+    .region_chain = region_chain,
+    .region_hits = region_hits,
+    .region_lose = region_lose,
+    .region_drop = region_drop,
     .across_reduce = reduce_across,
     .across_spread = spread_across,
     .into_tile = into_tile,

@@ -90,6 +90,20 @@ struct lf_rowwise {
 /* Back pointers of Viterbi's recursion: sequence/paths.h. */
 enum { STAY = 0, FROM_BLANK = 1, FROM_LABEL = 2, ENTERED = 4 };
 
+/* --- Region losses ------------------------------------------------------------------------------------------------
+ *
+ * Positions of one class after another stand together, the classes a step apart. */
+
+enum { RUN = 64 }; /* positions are taken in whole runs, the last of them filled up with zeros */
+
+struct lf_region {
+    const char *name;
+    size_t nparam;
+    /* Of n items, from their three sums: the loss and its derivatives by I and P.  NULL in a table of floats. */
+    void (*run)(size_t n, const double *i, const double *p, const double *t, const double *param, double *value,
+                double *by_i, double *by_p);
+};
+
 /* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while
  * something is computed that leaves the memory idle.  Processors do not look ahead far enough by themselves. */
 typedef struct {
@@ -128,8 +142,9 @@ typedef struct {
                           row_group *g);
     void (*across_spread)(const row_options *o, size_t classes, void *grad, void *hess, const void *target,
                           const void *class_weight, const row_group *g);
-    void (*into_tile)(size_t n, size_t classes, const void *rows, void *tile);
-    void (*out_of_tile)(size_t n, size_t classes, const void *tile, void *rows);
+    /* Of n <= TILE rows, to or from classes that stand `pitch` apart. */
+    void (*into_tile)(size_t n, size_t classes, const void *rows, size_t pitch, void *tile);
+    void (*out_of_tile)(size_t n, size_t classes, const void *tile, size_t pitch, void *rows);
     /* The same of n classes of each of some rows, rows `pitch` elements apart; exp may be NULL, or z. */
     void (*along_reduce)(const row_options *o, size_t rows, size_t n, size_t pitch, const void *z, void *exp,
                          const void *target, const void *class_weight, row_group *g);
@@ -177,6 +192,18 @@ typedef struct {
     void (*vector_directions)(vector_measure measure, int add, size_t rows, size_t n, size_t pitch, const void *a,
                               const void *b, double eps, double p, const double *top, const double *factor, double sign,
                               void *out);
+    const lf_region *region;
+    size_t nregion;
+    /* See region/loop.h; n positions, in whole runs but for the sums. */
+    void (*region_sigmoid)(size_t n, const void *z, void *sigmoids);
+    void (*region_softmax)(size_t classes, size_t n, const void *z, ptrdiff_t z_step, void *p, ptrdiff_t p_step);
+    void (*region_sums)(int sigmoid, int squared, size_t n, const void *p, const void *t, double sums[3]);
+    void (*region_grad)(int sigmoid, size_t n, const void *p, const void *t, const double by[3], void *grad);
+    void (*region_chain)(size_t classes, size_t n, const void *p, ptrdiff_t p_step, const void *t, ptrdiff_t t_step,
+                         const void *lost, ptrdiff_t lost_step, const double *by, void *grad, ptrdiff_t grad_step);
+    void (*region_hits)(size_t n, const void *label, double k, void *t);
+    void (*region_lose)(size_t n, double ignore, void *t, void *lost);
+    void (*region_drop)(size_t n, const void *lost, double value, const void *x, void *out);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

@@ -19,6 +19,7 @@ BEGIN, END = "<!-- losses:begin -->", "<!-- losses:end -->"
 FAMILIES = {
     "pointwise": "value per element",
     "classwise": "value per row of classes",
+    "region": "value per item of masks",
     "sequence": "value per sequence",
     "embedding": "value per pair or triplet",
     "batch": "value per vector of a batch",
@@ -111,6 +112,8 @@ def stub() -> str:
 
 
 def _type(param: object) -> str:
+    if param.kind is tuple:  # type: ignore[attr-defined]
+        return "float | tuple[float, float | None]"
     kind: str = param.kind.__name__  # type: ignore[attr-defined]
     kinds = [kind] * param.scalar + ["Any"] * (param.array or param.per_class) + ["None"] * param.none  # type: ignore[attr-defined]
     return " | ".join(kinds)

@@ -1,9 +1,10 @@
 """What all tests share: every loss of the registry in every parameter case, every instruction set and dtype.
 
 A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
-with its defaults; `row_loss` and `row_plain` are the losses of classes, `vector_loss` and `vector_plain` those of
-vectors, `batch_loss` those of a batch of vectors, `any_loss` and `any_plain` those of all; `isa`, `dtype` and `method`
-multiply in the same way.  Tests marked `compiled` need the C core and are deselected where the NumPy backend runs.
+with its defaults; `row_loss` and `row_plain` are the losses of classes, `region_loss` and `region_plain` those of
+masks, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors, `any_loss` and
+`any_plain` those of all; `isa`, `dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core
+and are deselected where the NumPy backend runs.
 """
 
 import os
@@ -43,11 +44,14 @@ ANY_PLAIN = [REGISTRY[name] for name in sorted(REGISTRY)]
 ANY_CASES = [type(loss)(**params) for loss in ANY_PLAIN for params in loss.declaration.cases()]
 PLAIN, ROW_PLAIN = ([x for x in ANY_PLAIN if x.declaration.family == family] for family in ("pointwise", "classwise"))
 CASES, ROW_CASES = ([x for x in ANY_CASES if x.declaration.family == family] for family in ("pointwise", "classwise"))
+REGION_PLAIN, REGION_CASES = ([x for x in all_ if x.declaration.family == "region"] for all_ in (ANY_PLAIN, ANY_CASES))
 LOSSES = {
     "loss": CASES,
     "plain": PLAIN,
     "row_loss": ROW_CASES,
     "row_plain": ROW_PLAIN,
+    "region_loss": REGION_CASES,
+    "region_plain": REGION_PLAIN,
     "vector_loss": [x for x in ANY_CASES if x.declaration.family == "embedding"],
     "vector_plain": [x for x in ANY_PLAIN if x.declaration.family == "embedding"],
     "batch_loss": [x for x in ANY_CASES if x.declaration.family == "batch"],

@@ -1,6 +1,7 @@
 """Targets, predictions and other operands inside the domain of a loss, and how results are compared."""
 
 import numpy as np
+from regions import region_operands
 from rows import CLASSES, row_operands
 from sequences import sequence_operands
 from vectors import batch_operands, embedding_operands
@@ -59,7 +60,7 @@ def draw(domain, n, rng):
 
 def operands(loss, n, dtype=np.float64, seed=0):
     """y_true and y_pred: of every third element the prediction is close to the target; of a loss of classes n rows, of
-    a loss of sequences some of them, of one of vectors n of each."""
+    masks n samples, of a loss of sequences some of them, of one of vectors n of each."""
     if loss.declaration.family == "batch":
         return batch_operands(n, dtype, seed)
     if loss.declaration.family == "embedding":
@@ -68,6 +69,8 @@ def operands(loss, n, dtype=np.float64, seed=0):
         return sequence_operands(loss, n // 40 + 1, dtype, seed)
     if loss.declaration.family == "classwise":
         return row_operands(loss, (n, CLASSES), dtype, seed)
+    if loss.declaration.family == "region":
+        return region_operands(loss, (n, 6, CLASSES), dtype, seed)
     rng = np.random.default_rng([seed, n])
     target_domain, pred_domain = domains(loss, dtype)
     target, pred = draw(target_domain, n, rng), draw(pred_domain, n, rng)

@@ -3,10 +3,10 @@ static void read_tile(worker *w, const table *t, size_t first, size_t n, void *t
 {
     const size_t classes = w->j->classes, size = w->j->size;
     if (t->by_row.in_place)
-        w->k->into_tile(n, classes, t->by_row.data + first * classes * size, tile);
+        w->k->into_tile(n, classes, t->by_row.data + first * classes * size, TILE, tile);
     else if (t->contiguous) {
         lf_load(&t->by_row, w->j->dtype, first * classes, n * classes, w->flat);
-        w->k->into_tile(n, classes, w->flat, tile);
+        w->k->into_tile(n, classes, w->flat, TILE, tile);
     } else {
         if (n < TILE) memset(tile, 0, classes * TILE * size);
         for (size_t k = 0; k < classes; k++)
@@ -18,9 +18,9 @@ static void write_tile(worker *w, const table *t, size_t first, size_t n, void *
 {
     const size_t classes = w->j->classes, size = w->j->size;
     if (t->by_row.in_place)
-        w->k->out_of_tile(n, classes, tile, t->by_row.data + first * classes * size);
+        w->k->out_of_tile(n, classes, tile, TILE, t->by_row.data + first * classes * size);
     else if (t->contiguous) {
-        w->k->out_of_tile(n, classes, tile, w->flat);
+        w->k->out_of_tile(n, classes, tile, TILE, w->flat);
         lf_write(&t->by_row, w->j->dtype, first * classes, n * classes, w->flat);
     } else
         for (size_t k = 0; k < classes; k++)

@@ -47,7 +47,7 @@ inline_ quarters gather_quarters(const real *from, size_t pitch)
 }
 
 /* Four classes of a tile from its rows, and back. */
-inline_ void turn_in(const real *rows, size_t classes, real *tile)
+inline_ void turn_in(const real *rows, size_t classes, size_t pitch, real *tile)
 {
     for (size_t r = 0; r < TILE; r += TOGETHER_ROWS) {
         quarters v[4];
@@ -55,16 +55,16 @@ inline_ void turn_in(const real *rows, size_t classes, real *tile)
         for (size_t i = 0; i < 4; i++) v[i] = gather_quarters(rows + (r + i) * classes, classes);
         turn_blocks(v);
         UNROLL
-        for (size_t k = 0; k < 4; k++) memcpy(tile + k * TILE + r, &v[k], sizeof *v);
+        for (size_t k = 0; k < 4; k++) memcpy(tile + k * pitch + r, &v[k], sizeof *v);
     }
 }
 
-inline_ void turn_out(const real *tile, size_t classes, real *rows)
+inline_ void turn_out(const real *tile, size_t pitch, size_t classes, real *rows)
 {
     for (size_t r = 0; r < TILE; r += TOGETHER_ROWS) {
         quarters v[4];
         UNROLL
-        for (size_t k = 0; k < 4; k++) memcpy(&v[k], tile + k * TILE + r, sizeof *v);
+        for (size_t k = 0; k < 4; k++) memcpy(&v[k], tile + k * pitch + r, sizeof *v);
         turn_blocks(v);
         UNROLL
         for (size_t i = 0; i < TOGETHER_ROWS; i++)
@@ -75,44 +75,44 @@ inline_ void turn_out(const real *tile, size_t classes, real *rows)
 
 /* Of n rows; a last block of four classes overlaps the one before.  With a literal number of classes the compiler finds
  * the shuffles for two and three. */
-static void into_tile(size_t n, size_t classes, const void *rows, void *tile)
+static void into_tile(size_t n, size_t classes, const void *rows, size_t pitch, void *tile)
 {
     const real *restrict from = rows;
     real *restrict to = tile;
     if (n == TILE && classes == 2)
-        for (size_t l = 0; l < TILE; l++) to[l] = from[2 * l], to[TILE + l] = from[2 * l + 1];
+        for (size_t l = 0; l < TILE; l++) to[l] = from[2 * l], to[pitch + l] = from[2 * l + 1];
     else if (n == TILE && classes == 3)
         for (size_t l = 0; l < TILE; l++)
-            to[l] = from[3 * l], to[TILE + l] = from[3 * l + 1], to[2 * TILE + l] = from[3 * l + 2];
+            to[l] = from[3 * l], to[pitch + l] = from[3 * l + 1], to[2 * pitch + l] = from[3 * l + 2];
 #ifdef TURNS_IN_REGISTERS
     else if (n == TILE && classes >= 4)
         for (size_t k = 0; k < classes; k += 4) {
             const size_t at = k + 4 <= classes ? k : classes - 4;
-            turn_in(from + at, classes, to + at * TILE);
+            turn_in(from + at, classes, pitch, to + at * pitch);
         }
 #endif
     else
         for (size_t k = 0; k < classes; k++)
-            for (size_t l = 0; l < TILE; l++) to[k * TILE + l] = l < n ? from[l * classes + k] : 0;
+            for (size_t l = 0; l < TILE; l++) to[k * pitch + l] = l < n ? from[l * classes + k] : 0;
 }
 
-static void out_of_tile(size_t n, size_t classes, const void *tile, void *rows)
+static void out_of_tile(size_t n, size_t classes, const void *tile, size_t pitch, void *rows)
 {
     const real *restrict from = tile;
     real *restrict to = rows;
     if (n == TILE && classes == 2)
-        for (size_t l = 0; l < TILE; l++) to[2 * l] = from[l], to[2 * l + 1] = from[TILE + l];
+        for (size_t l = 0; l < TILE; l++) to[2 * l] = from[l], to[2 * l + 1] = from[pitch + l];
     else if (n == TILE && classes == 3)
         for (size_t l = 0; l < TILE; l++)
-            to[3 * l] = from[l], to[3 * l + 1] = from[TILE + l], to[3 * l + 2] = from[2 * TILE + l];
+            to[3 * l] = from[l], to[3 * l + 1] = from[pitch + l], to[3 * l + 2] = from[2 * pitch + l];
 #ifdef TURNS_IN_REGISTERS
     else if (n == TILE && classes >= 4)
         for (size_t k = 0; k < classes; k += 4) {
             const size_t at = k + 4 <= classes ? k : classes - 4;
-            turn_out(from + at * TILE, classes, to + at);
+            turn_out(from + at * pitch, pitch, classes, to + at);
         }
 #endif
     else
         for (size_t k = 0; k < classes; k++)
-            for (size_t l = 0; l < n; l++) to[l * classes + k] = from[k * TILE + l];
+            for (size_t l = 0; l < n; l++) to[l * classes + k] = from[k * pitch + l];
 }

@@ -75,7 +75,7 @@ static void reduce_across(const ctc_frames *f, size_t n, frame_group *group)
 {
     const size_t classes = f->input->classes;
     plain_rows(&group->g, TILE);
-    f->k->into_tile(n, classes, group->row[0], group->tile);
+    f->k->into_tile(n, classes, group->row[0], TILE, group->tile);
     if (f->wants_best) f->k->best_across(classes, group->tile, group->best_log_p, group->best);
     if (f->input->log_probabilities) return;
     f->k->across_reduce(&PLAIN, classes, group->tile, NULL, f->k->ones, &group->g);

@@ -64,6 +64,9 @@ class CosineSimilarity(Loss):
 class CTC(Loss):
     def __init__(self, *, blank: int = ..., time_major: bool = ..., from_logits: bool = ..., zero_infinity: bool = ...) -> None: ...
 
+class Dice(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
+
 class Exponential(Loss):
     def __init__(self) -> None: ...
 
@@ -84,6 +87,9 @@ class HingeEmbedding(Loss):
 
 class Huber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
+
+class Jaccard(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
 class KLDivergence(Loss):
     def __init__(self, *, from_logits: bool = ..., log_input: bool = ..., axis: int = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
@@ -145,6 +151,9 @@ class SupervisedContrastive(Loss):
 class Triplet(Loss):
     def __init__(self, *, margin: float = ..., p: float = ..., swap: bool = ..., distance: str = ..., eps: float = ...) -> None: ...
 
+class Tversky(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., alpha: float = ..., beta: float = ...) -> None: ...
+
 class Tweedie(Loss):
     def __init__(self, *, power: float = ...) -> None: ...
 
@@ -162,6 +171,7 @@ cosine_distance: CosineDistance
 cosine_embedding: CosineEmbedding
 cosine_similarity: CosineSimilarity
 ctc: CTC
+dice: Dice
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
@@ -169,6 +179,7 @@ generalized_crossentropy: GeneralizedCrossentropy
 hinge: Hinge
 hinge_embedding: HingeEmbedding
 huber: Huber
+jaccard: Jaccard
 kullback_leibler_divergence: KLDivergence
 kld: KLDivergence
 kl_divergence: KLDivergence
@@ -202,4 +213,5 @@ supervised_contrastive: SupervisedContrastive
 supcon: SupervisedContrastive
 triplet: Triplet
 triplet_margin: Triplet
+tversky: Tversky
 tweedie: Tweedie

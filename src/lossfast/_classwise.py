@@ -14,9 +14,10 @@ import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
+from lossfast._declarations import Classwise, Pointwise
 from lossfast._errors import DomainError
 from lossfast._evaluate import Call, Fault
-from lossfast._loss import Classwise, Loss, Pointwise
+from lossfast._loss import Loss
 
 CHUNK = 1 << 20  # labels become rows of 0 and 1 for so many probabilities at a time
 

@@ -121,6 +121,42 @@ cdef extern from "lossfast/lossfast.h" nogil:
                                const lf_control *control, lf_failure *failure)
     lf_status lf_rowwise_run(const lf_rowwise *loss, lf_dtype dtype, const lf_row_call *call,
                              const lf_control *control, lf_failure *failure)
+    ctypedef struct lf_region:
+        pass
+    const lf_region *lf_region_find(const char *name)
+    const lf_region *lf_region_at(size_t index)
+    const char *lf_region_name(const lf_region *loss)
+    size_t lf_region_nparam(const lf_region *loss)
+    ctypedef enum lf_activation:
+        LF_PROBABILITIES, LF_SIGMOID, LF_SOFTMAX
+    ctypedef struct lf_region_call:
+        size_t samples
+        size_t positions
+        size_t classes
+        lf_in pred
+        lf_in target
+        int labels
+        int has_ignore
+        int64_t ignore
+        lf_activation activation
+        int squared
+        int together
+        lf_in share
+        lf_in weight
+        double empty
+        const double *param
+        int unchecked
+        lf_out value
+        lf_out grad
+        double scale
+        double *sum
+        void *workspace
+        size_t workspace_size
+    size_t lf_region_workspace(lf_dtype dtype, const lf_region_call *call, const lf_control *control)
+    lf_status lf_region_check(lf_dtype dtype, const lf_region_call *call, double *totals, const lf_control *control,
+                              lf_failure *failure)
+    lf_status lf_region_run(const lf_region *loss, lf_dtype dtype, const lf_region_call *call,
+                            const lf_control *control, lf_failure *failure)
     ctypedef struct lf_ctc_call:
         size_t samples
         size_t frames

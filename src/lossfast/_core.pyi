@@ -93,6 +93,45 @@ class RowKernel:
     ) -> tuple[int, int, int, int, int, int, int, int, float, float]: ...
 
 @disjoint_base
+class RegionKernel:
+    name: str
+    nparam: int
+    def __new__(cls, name: str) -> RegionKernel: ...
+    def check(
+        self,
+        single: bool,
+        labels: bool,
+        target: NDArray[Any],
+        pred: NDArray[Any],
+        activation: int,
+        squared: bool,
+        ignore: int | None,
+        unchecked: int,
+        nthreads: int,
+    ) -> NDArray[Any]: ...
+    def run(
+        self,
+        single: bool,
+        labels: bool,
+        target: NDArray[Any],
+        pred: NDArray[Any],
+        activation: int,
+        squared: bool,
+        ignore: int | None,
+        together: bool,
+        share: NDArray[Any] | None,
+        weight: NDArray[Any] | None,
+        empty: float,
+        params: tuple[float, ...],
+        unchecked: int,
+        scale: float,
+        value: NDArray[Any] | None,
+        grad: NDArray[Any] | None,
+        want_sum: bool,
+        nthreads: int,
+    ) -> float | None: ...
+
+@disjoint_base
 class Pointwise:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def grad(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -157,6 +196,7 @@ def edit_distance(
 def weight_sum(weight: NDArray[Any], nthreads: int) -> float: ...
 def pointwise_names() -> list[str]: ...
 def rowwise_names() -> list[str]: ...
+def region_names() -> list[str]: ...
 def vecmath(name: str, x: NDArray[Any]) -> NDArray[Any]: ...
 def isa() -> str: ...
 def set_isa(name: str) -> bool: ...

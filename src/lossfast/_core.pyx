@@ -291,6 +291,9 @@ cdef class RowKernel:
         return check(status, failure, errors)
 
 
+include "_region.pxi"
+
+
 cdef tuple moments_of(lf_moments *m):
     return (exact_integer(&m.weight), exact_integer(&m.loss), exact_integer(&m.square), m.count, m.nan,
             m.positive_inf, m.negative_inf, m.overflow, m.min, m.max)

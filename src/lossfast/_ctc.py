@@ -9,9 +9,10 @@ import numpy as np
 
 from lossfast import _loss, _sequences
 from lossfast._arrays import Array
+from lossfast._declarations import Sequence
 from lossfast._errors import DomainError
 from lossfast._evaluate import REDUCTIONS, Call, Fault, weight_sum
-from lossfast._loss import Loss, Sequence
+from lossfast._loss import Loss
 
 
 def run(*args: Any) -> None:

@@ -188,6 +188,35 @@ anchor, positive, negative : array_like
     ),
 }
 
+REGION = Shared(
+    """\
+y_true : array_like
+    Of any bool, integer or float dtype: {target}.  Masks may be soft.
+y_pred : array_like
+    Predictions of shape (samples, ...) with a class axis of length C among them, {pred} (with an `activation`: logits);
+    float16, bfloat16, float32 or float64, and anything else is taken as float64.
+sample_weight : array_like, optional
+    Non-negative weights of the items that `reduce_over` makes: a number, or an array of their shape or of leading axes
+    of it.
+reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w) over the items, w being the sample weight times the class weight; ``"none"`` gives
+    an array of w l, ``"sample"`` the mean for each sample; ``"sum_over_batch_size"`` divides the sum by the number of
+    items, ``"batchmean"`` by that of the samples.
+out : ndarray or tuple, optional
+    Where to write: an array for one result, a tuple with an entry (or None) for each of several.  It may be `y_pred`.
+grad_dtype : dtype, optional
+    Dtype of a new gradient array, by default that of `y_pred`.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+check : bool
+    False skips the check of masks and of probabilities, which costs a second reading of them; results for elements
+    outside [0, 1] are then meaningless.  Labels are always checked.""",
+    """\
+float or ndarray
+    The value; ``.grad`` and ``.value_and_grad`` take the same arguments and return the gradient of the reduced value
+    by `y_pred`, in its shape.  There is no Hessian.""",
+)
+
 BOOSTING = {
     "one": "1 times weight and scale",
     "floor": "at least 1e-16 times weight and scale",
@@ -235,6 +264,8 @@ TypeError
 
 
 def _type(param: Any) -> str:
+    if param.kind is tuple:
+        return "float or tuple"
     if param.choices:
         return "{" + ", ".join(f'"{c}"' for c in param.choices) + "}"
     if param.per_class and not param.scalar:

@@ -9,8 +9,9 @@ import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
+from lossfast._declarations import SIGN, Embedding
 from lossfast._evaluate import GRAD, VALUE, Call, Fault, check_value, prepare, reduced, threads, weight_sum
-from lossfast._loss import SIGN, Embedding, Loss
+from lossfast._loss import Loss
 
 
 class EmbeddingCall(Call):

@@ -1,7 +1,7 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
 What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall`,
-`_ctc.SequenceCall` and `_embedding.EmbeddingCall`.
+`_region.RegionCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall` and `_in_batch.BatchCall`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Call(ABC):
     reads: dict[str, Array]  # what results must not overlap, by the name of the argument
     replaceable: tuple[str, ...]  # of these, what a result may be exactly
     reductions: tuple[str, ...] = REDUCTIONS
+    weighted = False  # whether an accumulator adds up weights that items have of themselves
 
     @property
     def value_dtype(self) -> np.dtype[Any]:
@@ -132,6 +133,10 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
         from lossfast._classwise import ClasswiseCall
 
         return ClasswiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
+    if loss.declaration.family == "region":
+        from lossfast._region import RegionCall
+
+        return RegionCall(loss, y_true, y_pred, params, bool(check), nthreads)
     from lossfast._pointwise import PointwiseCall
 
     return PointwiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
@@ -213,7 +218,7 @@ def moments(loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
     except DomainError as error:
         raise ValueError(call.explanation(error, sample_weight)) from None
     count = rest[2]
-    return (count << EXACT_BITS if weight is None else total, *rest)
+    return (count << EXACT_BITS if weight is None and not call.weighted else total, *rest)
 
 
 _OPTIONS = ("sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty", "check", "hess")

@@ -10,9 +10,10 @@ import numpy as np
 from lossfast import _arrays
 from lossfast._arrays import Array
 from lossfast._ctc import _sum
+from lossfast._declarations import BatchEmbedding
 from lossfast._embedding import EmbeddingCall
 from lossfast._evaluate import Fault, weight_sum
-from lossfast._loss import BatchEmbedding, Loss
+from lossfast._loss import Loss
 
 SIMILARITIES = 16 << 20  # bytes of similarities at a time
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lossfast._arrays import Array
+from lossfast._declarations import ANY, Domain, Pointwise
 from lossfast._errors import EXACT_BITS, DomainError
-from lossfast._loss import ANY, Domain, Pointwise
 
 
 def double(x: Array) -> Array:

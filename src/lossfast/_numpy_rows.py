@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lossfast._arrays import Array
+from lossfast._declarations import UNIT, Classwise, Jet
 from lossfast._errors import DomainError
-from lossfast._loss import REGISTRY, UNIT, Classwise, Jet
+from lossfast._loss import REGISTRY
 from lossfast._numpy import double, moments_of
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
+from lossfast._declarations import ANY, UNIT, Pointwise
 from lossfast._evaluate import Call, Fault, weight_sum
-from lossfast._loss import Loss, Pointwise
+from lossfast._loss import Loss
 
 
 class PointwiseCall(Call):
@@ -122,9 +123,9 @@ class PointwiseCall(Call):
         if operand == "stream":
             return str(declaration.stream_domain)
         domain = (declaration.target if operand == "target" else declaration.pred)(**self.params)
-        if domain == _loss.UNIT and operand == "pred":
+        if domain == UNIT and operand == "pred":
             hint = " (for logits pass from_logits=True;" if "from_logits" in declaration.params else " ("
             return f"a probability {domain}{hint} are y_true and y_pred swapped?)"
-        if operand == "target" and domain != _loss.ANY:
+        if operand == "target" and domain != ANY:
             return f"{domain} (are y_true and y_pred swapped?)"
         return str(domain)

@@ -10,9 +10,11 @@ import lossfast.classification
 import lossfast.metric
 import lossfast.multiclass
 import lossfast.regression
+import lossfast.segmentation
 import lossfast.sequence  # noqa: F401  (their losses register themselves)
+from lossfast._declarations import Params
 from lossfast._errors import did_you_mean
-from lossfast._loss import REGISTRY, Loss, Params
+from lossfast._loss import REGISTRY, Loss
 
 
 def _plain(name: str) -> str:

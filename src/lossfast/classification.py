@@ -10,19 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lossfast._loss import (
-    ANY,
-    NONNEGATIVE,
-    SIGN,
-    UNIT,
-    Domain,
-    Jet,
-    flag,
-    fraction,
-    nonnegative,
-    pointwise,
-    smallest_step,
-)
+from lossfast._declarations import ANY, NONNEGATIVE, SIGN, UNIT, Domain, Jet, flag, fraction, nonnegative, smallest_step
+from lossfast._loss import pointwise
 
 
 def _probability_or_logit(from_logits: bool, **_: Any) -> Domain:

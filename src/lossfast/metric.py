@@ -6,7 +6,7 @@ import numpy as np
 
 from lossfast import _in_batch
 from lossfast._arrays import Array
-from lossfast._loss import (
+from lossfast._declarations import (
     SIGN,
     Gradients,
     Jet,
@@ -16,13 +16,11 @@ from lossfast._loss import (
     RankingEmbedding,
     TripletEmbedding,
     VectorKernel,
-    embedding,
     flag,
-    in_batch,
     nonnegative,
-    pointwise,
     positive,
 )
+from lossfast._loss import embedding, in_batch, pointwise
 
 _AXIS = Param(-1, "The axis of the vectors.", kind=int, tests=(0,))
 _WRT = Param(

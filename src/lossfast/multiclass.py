@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lossfast._loss import Jet, Param, classwise, flag, fraction, nonnegative, positive, smallest_step
+from lossfast._declarations import Jet, Param, flag, fraction, nonnegative, positive, smallest_step
+from lossfast._loss import classwise
 
 
 def _times(weight, x):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from lossfast._arrays import Array
-from lossfast._loss import (
+from lossfast._declarations import (
     ABOVE_MINUS_ONE,
     ANY,
     NONNEGATIVE,
@@ -21,10 +21,10 @@ from lossfast._loss import (
     Param,
     flag,
     nonnegative,
-    pointwise,
     positive,
     smallest_step,
 )
+from lossfast._loss import pointwise
 
 
 def _constant(x: Array, value: float) -> Array:

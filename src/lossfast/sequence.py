@@ -8,9 +8,10 @@ import numpy as np
 
 from lossfast import _ctc, _sequences
 from lossfast._arrays import Array
+from lossfast._declarations import Param, flag
 from lossfast._errors import DomainError
 from lossfast._evaluate import threads
-from lossfast._loss import Param, flag, sequence
+from lossfast._loss import sequence
 
 
 class Lattice(NamedTuple):

@@ -406,6 +406,69 @@ typedef struct {
 lf_status lf_embedding_run(const lf_embedding *loss, lf_dtype dtype, const lf_embedding_call *call,
                            const lf_control *control, lf_failure *failure);
 
+/* --- Region losses ---------------------------------------------------------------------------------------- */
+
+/* A loss of an item, the overlap of a mask p of predictions with a mask t of targets, both in [0, 1], from sums over
+ * positions: I = sum p t, P = sum p, T = sum t, or, squared, P = sum p^2, T = sum t^2.  n and d are param[0] and [1]:
+ *
+ *     "dice"       1 - (2 I + n) / (P + T + d)
+ *     "jaccard"    1 - (I + n) / (P + T - I + d)
+ *     "tversky"    1 - (I + n) / (I + alpha (P - I) + beta (T - I) + d)     param[2], param[3]: alpha, beta
+ *
+ * An item is a class of a sample; or a whole sample, its sums being those of its classes times their shares. */
+typedef struct lf_region lf_region;
+
+const lf_region *lf_region_find(const char *name); /* NULL: no such loss */
+const lf_region *lf_region_at(size_t index);       /* NULL: past the end */
+const char *lf_region_name(const lf_region *loss);
+size_t lf_region_nparam(const lf_region *loss);
+
+typedef enum {
+    LF_PROBABILITIES, /* the predictions are p; */
+    LF_SIGMOID,       /* logits, p = 1 / (1 + exp(-z)); */
+    LF_SOFTMAX        /* logits of classes that exclude each other */
+} lf_activation;
+
+enum { LF_KNOWN_MASKS = 1, LF_KNOWN_LABELS };
+
+typedef struct {
+    size_t samples, positions, classes;
+    lf_in pred; /* samples x positions x classes: element (sample * positions + position) * classes + k, in a layout the
+                   first axis is that of the samples and the last that of the classes */
+    lf_in target; /* labels: the class of each position of each sample; else t, as pred */
+    int labels;
+    int has_ignore; /* positions with the label `ignore`, or elements of t with that value, count for nothing */
+    int64_t ignore;
+    lf_activation activation;
+    int squared;
+    int together;        /* a whole sample is an item */
+    lf_in share;         /* samples x classes; default: 1 */
+    lf_in weight;        /* of each item; default: 1 */
+    double empty;        /* the loss of an item with P = T = 0, which has no gradient */
+    const double *param; /* lf_region_nparam(loss) numbers */
+    int unchecked;       /* lf_region_check has been called */
+
+    lf_out value; /* of each item: w l */
+    lf_out grad;  /* samples x positions x classes: scale w dl/dpred; may be the very array of pred */
+    double scale;
+    double *sum;     /* sum w l */
+    void *workspace; /* of lf_region_workspace() bytes; fewer, and fewer threads take part */
+    size_t workspace_size;
+} lf_region_call;
+
+/* The bytes that a call with so many classes needs, however many samples and positions there are; 0: sizes that are not
+ * possible. */
+size_t lf_region_workspace(lf_dtype dtype, const lf_region_call *call, const lf_control *control);
+
+/* Looks at all targets, and at predictions that are probabilities.  LF_BAD_TARGET: a label is no class, or t not in
+ * [0, 1]; LF_BAD_PRED.  totals: NULL or samples x classes, for the T of each class of each sample. */
+lf_status lf_region_check(lf_dtype dtype, const lf_region_call *call, double *totals, const lf_control *control,
+                          lf_failure *failure);
+
+/* As lf_pointwise_run. */
+lf_status lf_region_run(const lf_region *loss, lf_dtype dtype, const lf_region_call *call, const lf_control *control,
+                        lf_failure *failure);
+
 /* --- Vector mathematics, for tests of its accuracy --------------------------------------------------------- */
 
 /* y[i] = f(x[i]); name is one of csrc/vecmath.h ("exp", "log1p", ...) */

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from lossfast._arrays import Array
-from lossfast._loss import Classwise, Loss
+from lossfast._declarations import Classwise
+from lossfast._loss import Loss
 from lossfast.score.errors import BadCall, BadData
 from lossfast.score.readers import Block, Source, listed
 from lossfast.score.report import ClassColumns, Columns

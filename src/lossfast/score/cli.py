@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import lossfast
+from lossfast._declarations import SPELLINGS
 from lossfast._errors import did_you_mean
-from lossfast._loss import SPELLINGS
 from lossfast.score.errors import BadCall, BadData, MissingExtra
 
 OK, INTERNAL, USAGE, BAD_DATA, SYSTEM, INTERRUPTED = 0, 1, 2, 3, 4, 130
