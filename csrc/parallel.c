@@ -77,7 +77,8 @@ size_t lf_threads(const lf_control *control)
 lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control, parallel_body *body, void *context)
 {
     const size_t limit = lf_threads(control);
-    const size_t per_thread = PER_THREAD / unit_cost + 1, poll = PER_POLL / unit_cost + 1;
+    const size_t per_thread = PER_THREAD / unit_cost + 1, per_poll = PER_POLL / unit_cost + 1;
+    const size_t poll = per_poll > limit ? per_poll : limit; /* a unit for each thread, however long they are */
     for (size_t first = 0; first < nunits;) {
         const size_t step = control && control->interrupted && nunits - first > poll + poll / 2 ? poll : nunits - first;
         size_t nthreads = step / per_thread;

@@ -69,10 +69,10 @@ def cosine_similarity(y_true: Array, y_pred: Array) -> Gradients:
     >>> import lossfast as lf
     >>> round(lf.cosine_similarity([[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [0.0, 1.0]]), 6)
     -0.853553
-    >>> lf.cosine_similarity.grad([1.0, 0.0], [0.0, 2.0])
-    array([-0.5,  0. ])
-    >>> lf.cosine_similarity.grad([1.0, 0.0], [0.0, 2.0], wrt="both")
-    (array([ 0., -1.]), array([-0.5,  0. ]))
+    >>> lf.cosine_similarity.grad([3.0, 4.0], [4.0, 3.0]).round(4)
+    array([ 0.0336, -0.0448])
+    >>> [g.round(4).tolist() for g in lf.cosine_similarity.grad([3.0, 4.0], [4.0, 3.0], wrt="both")]
+    [[-0.0448, 0.0336], [0.0336, -0.0448]]
     """
     value, (by_true, by_pred) = _cosine(y_true, y_pred)
     return Gradients(-value, (-by_true, -by_pred))
