@@ -105,25 +105,24 @@ lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control,
         to[i] = (int64_t)x;                                                                                            \
     }
 #define WIDEN(name, type)                                                                                              \
-    case name:                                                                                                         \
-        if (in.stride == sizeof(type)) /* then it is vectorised */                                                     \
-            WIDEN_AT(type, sizeof(type))                                                                               \
-        else                                                                                                           \
-            WIDEN_AT(type, in.stride)                                                                                  \
-        break;
+    case name: WIDEN_AT(type, in.stride) break;
 
 static const int64_t *widened(lf_in in, int64_t first, size_t n, int64_t *to)
 {
     const char *const from = n ? (const char *)in.data + (ptrdiff_t)first * in.stride : NULL;
+    if (in.dtype == LF_U8 && in.stride == 1) { /* most strings: by a loop that compilers vectorise */
+        WIDEN_AT(uint8_t, 1)
+        return to;
+    }
     switch (in.dtype) {
         WIDEN(LF_I8, int8_t)
+        WIDEN(LF_U8, uint8_t)
         WIDEN(LF_I16, int16_t)
         WIDEN(LF_U16, uint16_t)
         WIDEN(LF_I32, int32_t)
         WIDEN(LF_U32, uint32_t)
         WIDEN(LF_I64, int64_t)
         WIDEN(LF_U64, uint64_t)
-        WIDEN(LF_U8, uint8_t)
     default: break;
     }
     return to;
@@ -231,11 +230,11 @@ static inline __attribute__((always_inline)) void advance_word(column *c, const 
     if (keep) keep->plus[k] = c->plus[k], keep->minus[k] = c->minus[k];
 }
 
-/* One strip of so many words through the hypothesis; returns by how much row `bottom` of the last word grows.  Two
- * columns at a time, the second a word behind: alone each would wait for the carry of its word before. */
-static inline __attribute__((always_inline)) int64_t run_words(worker *w, size_t words, size_t bottom, size_t n,
-                                                               column *keep)
+/* One strip through the hypothesis; returns by how much its last row grows.  Two columns at a time, the second a word
+ * behind: alone each would wait for the carry of its word before. */
+static int64_t run_strip(worker *w, size_t rows, size_t n, column *keep)
 {
+    const size_t words = (rows + BITS - 1) / BITS, bottom = (rows - 1) % BITS;
     column c;
     memset(c.plus, -1, sizeof c.plus);
     memset(c.minus, 0, sizeof c.minus);
@@ -259,12 +258,6 @@ static inline __attribute__((always_inline)) int64_t run_words(worker *w, size_t
         growth += leave_border(w, j, &b, bottom);
     }
     return growth;
-}
-
-static int64_t run_strip(worker *w, size_t rows, size_t n, column *keep)
-{
-    const size_t words = (rows + BITS - 1) / BITS, bottom = (rows - 1) % BITS;
-    return keep ? run_words(w, words, bottom, n, keep) : run_words(w, words, bottom, n, NULL);
 }
 
 /* Substitutions, deletions and insertions. */
