@@ -144,7 +144,13 @@ static void edit(const lf_control *control, bytes *b)
         if (pairs && next(b) == 255) starts[side][next(b) % (pairs + 1)] = -1;
     }
     int64_t *const distance = filled(pairs * 8), *const counts = filled(pairs * 24);
-    const lf_edit_call call = {pairs, symbols[0], symbols[1], starts[0], starts[1], distance, counted ? counts : NULL};
+    const lf_edit_call call = {.pairs = pairs,
+                               .references = lf_vector(symbols[0], LF_I64),
+                               .hypotheses = lf_vector(symbols[1], LF_I64),
+                               .reference_starts = starts[0],
+                               .hypothesis_starts = starts[1],
+                               .distance = distance,
+                               .counts = counted ? counts : NULL};
     size_t room = 0;
     lf_status status = lf_edit_workspace(&call, control, &room);
     if (!status) {
