@@ -15,6 +15,8 @@
 #include "embedding/vectors.h"
 #include "region/loop.h"
 #include "region/losses.h"
+#include "box/losses.h"
+#include "box/loop.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
@@ -85,6 +87,19 @@ REGION(OVERLAP)
 #define REGION_ROW(name, nparam) {#name, nparam, OVERLAPPED(name)},
 static const lf_region region_rows[] = {REGION(REGION_ROW)};
 
+#define BOX_KERNEL(name)                                                                                               \
+    static void box_##name(size_t n, const void *target, const void *pred, const void *weight, double eps,             \
+                           double scale, void *value, void *grad)                                                      \
+    {                                                                                                                  \
+        if (grad)                                                                                                      \
+            box_loop(name, 1, n, target, pred, weight, (real)eps, (real)scale, value, grad);                           \
+        else                                                                                                           \
+            box_loop(name, 0, n, target, pred, weight, (real)eps, (real)scale, value, NULL);                           \
+    }
+#define BOX_ROW(name) {#name, box_##name},
+BOX(BOX_KERNEL)
+static const lf_box box_rows[] = {BOX(BOX_ROW)};
+
 #define MAP(name)                                                                                                      \
     static void map_##name(size_t n, const void *x, void *y)                                                           \
     {                                                                                                                  \
@@ -105,6 +120,11 @@ const kernels LF_TABLE = {
     .nmap = COUNT(map_rows),
     .rowwise = rowwise_rows,
     .nrowwise = COUNT(rowwise_rows),
+    .box = box_rows,
+    .nbox = COUNT(box_rows),
+    .box_edges = box_edges,
+    .box_chain = box_chain,
+    .box_check = box_check,
     .region = region_rows,
     .nregion = COUNT(region_rows),
     .region_sigmoid = region_sigmoid,

@@ -104,6 +104,16 @@ struct lf_region {
                 double *by_i, double *by_p);
 };
 
+/* --- Box losses --------------------------------------------------------------------------------------------------- */
+
+enum { BOXES = 256 }; /* of a block: edge k of box l stands at k * BOXES + l */
+
+struct lf_box {
+    const char *name;
+    void (*run)(size_t n, const void *target, const void *pred, const void *weight, double eps, double scale,
+                void *value, void *grad);
+};
+
 /* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while
  * something is computed that leaves the memory idle.  Processors do not look ahead far enough by themselves. */
 typedef struct {
@@ -204,6 +214,11 @@ typedef struct {
     void (*region_hits)(size_t n, const void *label, double k, void *t);
     void (*region_lose)(size_t n, double ignore, void *t, void *lost);
     void (*region_drop)(size_t n, const void *lost, double value, const void *x, void *out);
+    const lf_box *box;
+    size_t nbox;
+    void (*box_edges)(lf_box_format format, size_t n, void *boxes);
+    void (*box_chain)(lf_box_format format, size_t n, void *grad);
+    size_t (*box_check)(size_t n, const void *edges);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

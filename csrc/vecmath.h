@@ -16,7 +16,7 @@
 #include "real.h"
 
 /* Every r_ function of this file, for what tests or exports all of them. */
-#define VECMATH(X) X(exp) X(exp_nonpos) X(expm1) X(log) X(log1p) X(log1p01) X(tanh) X(sigmoid) X(softplus)
+#define VECMATH(X) X(exp) X(exp_nonpos) X(expm1) X(log) X(log1p) X(log1p01) X(tanh) X(sigmoid) X(softplus) X(atan01)
 
 /* log(1 + u) = slope u + u tail(u): the share of the tail, which is rounded, is smallest with the slope 0.875; but
  * without FMA only the slope 1 is free of a rounding of its own. */
@@ -75,6 +75,12 @@ static const real log_cosh_far[] = {
     0x1.999915e30e19ap-3, -0x1.554a9b1ed12c4p-3, 0x1.2400b2bbf7b32p-3, -0x1.f5e58f6b616ap-4,
     0x1.8d97f4d640be7p-4, -0x1.a6527b1793e0ep-5,
 };
+/* y: (atan(t) / t - 1) / y with y = t^2, 0.0 <= y <= 0.17157: 2^-59.45 */
+static const real atan_tail[] = {
+    -0x1.555555555553dp-2, 0x1.99999999957dp-3, -0x1.24924922aa5c5p-3, 0x1.c71c70e511d1dp-4,
+    -0x1.745cf8c3b0029p-4, 0x1.3b1117974ab26p-4, -0x1.10eba8d1f44f9p-4, 0x1.df0e80338296cp-5,
+    -0x1.9ccf7ddfc1062p-5, 0x1.37ce1c1b6df3bp-5, -0x1.255b36ee75abbp-6,
+};
 #else
 #define LOG2E    ((real)0x1.715476p+0)
 #define LN2_HIGH ((real)0x1.62e4p-1)
@@ -107,6 +113,10 @@ static const real log_cosh_near[] = {
 static const real log_cosh_far[] = {
     0x1.fffff8p-1, -0x1.fffaf2p-2, 0x1.54b992p-2, -0x1.eed72p-3, 0x1.253f04p-3,
 };
+/* y: (atan(t) / t - 1) / y with y = t^2, 0.0 <= y <= 0.17157: 2^-30.47 */
+static const real atan_tail[] = {
+    -0x1.55554ap-2, 0x1.999196p-3, -0x1.23b528p-3, 0x1.b1ec76p-4, -0x1.f1eedp-5,
+};
 #endif
 /* clang-format on */
 
@@ -116,12 +126,16 @@ static const real log_cosh_far[] = {
 #define EXP_INF    ((real)709.8)
 #define EXPM1_FLAT ((real)-40)
 #define SQRT_HALF  ((ureal)0x3fe6a09e667f3bcd) /* the bits of sqrt(1/2) */
+#define PI_4_LOW   ((real)0x1.1a62633145c07p-55)
 #else
 #define EXP_ZERO   ((real)-104)
 #define EXP_INF    ((real)88.8)
 #define EXPM1_FLAT ((real)-20)
 #define SQRT_HALF  ((ureal)0x3f3504f3)
+#define PI_4_LOW   ((real)-0x1.777a5cp-26)
 #endif
+#define PI_4_HIGH ((real)0x1.921fb54442d18p-1)
+#define TAN_PI_8  ((real)0x1.a827999fcef32p-2)
 
 #define BITS_OF_1     ((ureal)R_BIAS << R_MANTISSA)
 #define EXPONENT_UNIT ((ureal)1 << R_MANTISSA)
@@ -303,6 +317,18 @@ inline_ real r_softplus(real x)
     const real y = sum + r_fma(low, SCALE_DOWN, (m - (sum - back)) + (l - back));
     return x < R_INF ? y : x;
 }
+
+/* The angle whose tangent is a / b, for 0 <= a <= b, and 0 for 0 / 0.  Beyond pi/8 it is reduced by pi/4. */
+inline_ real atan_ratio(real a, real b)
+{
+    const int far = a > TAN_PI_8 * b;
+    const real above = far ? a - b : a, below = far ? a + b : b, t = above / (below == 0 ? 1 : below);
+    const real y = t * t, tail = t * y * POLYNOMIAL(y, atan_tail);
+    return far ? PI_4_HIGH + (t + (tail + PI_4_LOW)) : t + tail;
+}
+
+/* atan(x) for 0 <= x <= 1. */
+inline_ real r_atan01(real x) { return r_sign(atan_ratio(x, 1), x); }
 
 inline_ log_parts log_split(real x)
 {

@@ -82,6 +82,14 @@ def share_far(u):
     return u / (mp.log1p(u) - mp.log(u) / 2 - LN2) if u else mpf(0)
 
 
+def atan_tail(y):
+    return (mp.atan(mp.sqrt(y)) / mp.sqrt(y) - 1) / y if y else -mpf(1) / 3
+
+
+def share_atan(y):
+    return y * mp.sqrt(y) / mp.atan(mp.sqrt(y)) if y else mpf(0)
+
+
 R = LN2 / 2 * mpf("1.0001")  # the rounding of x log2(e) may miss the nearest integer by a little
 TABLES = (  # name, formula, function, weight, interval, degree in float64 and float32
     ("exp_tail", "r: (e^r - 1 - r) / r^2, for e^r", exp_tail, lambda r: r**2 / mp.exp(r), -R, R, 9, 4),
@@ -94,6 +102,7 @@ TABLES = (  # name, formula, function, weight, interval, degree in float64 and f
      mpf(0), mpf(1), 14, 6),
     ("log_cosh_far", "u: log(1 + u) / u, for |r| + log(1 + u) - log(2) with u = e^(-2 |r|)", log_cosh_far, share_far,
      mpf(0), mp.exp(-2), 9, 4),
+    ("atan_tail", "y: (atan(t) / t - 1) / y with y = t^2", atan_tail, share_atan, mpf(0), (mp.sqrt(2) - 1) ** 2, 10, 4),
 )  # fmt: skip
 
 for bits, ln2_bits in (64, 42), (32, 16):

@@ -23,6 +23,7 @@ FAMILIES = {
     "sequence": "value per sequence",
     "embedding": "value per pair or triplet",
     "batch": "value per vector of a batch",
+    "box": "value per pair of boxes",
 }
 
 

@@ -2,9 +2,9 @@
 
 A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
 with its defaults; `row_loss` and `row_plain` are the losses of classes, `region_loss` and `region_plain` those of
-masks, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors, `any_loss` and
-`any_plain` those of all; `isa`, `dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core
-and are deselected where the NumPy backend runs.
+masks, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors, `box_loss` and
+`box_plain` those of boxes, `any_loss` and `any_plain` those of all; `isa`, `dtype` and `method` multiply in the same
+way.  Tests marked `compiled` need the C core and are deselected where the NumPy backend runs.
 """
 
 import os
@@ -44,7 +44,8 @@ ANY_PLAIN = [REGISTRY[name] for name in sorted(REGISTRY)]
 ANY_CASES = [type(loss)(**params) for loss in ANY_PLAIN for params in loss.declaration.cases()]
 PLAIN, ROW_PLAIN = ([x for x in ANY_PLAIN if x.declaration.family == family] for family in ("pointwise", "classwise"))
 CASES, ROW_CASES = ([x for x in ANY_CASES if x.declaration.family == family] for family in ("pointwise", "classwise"))
-REGION_PLAIN, REGION_CASES = ([x for x in all_ if x.declaration.family == "region"] for all_ in (ANY_PLAIN, ANY_CASES))
+REGION_PLAIN, BOX_PLAIN = ([x for x in ANY_PLAIN if x.declaration.family == family] for family in ("region", "box"))
+REGION_CASES, BOX_CASES = ([x for x in ANY_CASES if x.declaration.family == family] for family in ("region", "box"))
 LOSSES = {
     "loss": CASES,
     "plain": PLAIN,
@@ -55,6 +56,8 @@ LOSSES = {
     "vector_loss": [x for x in ANY_CASES if x.declaration.family == "embedding"],
     "vector_plain": [x for x in ANY_PLAIN if x.declaration.family == "embedding"],
     "batch_loss": [x for x in ANY_CASES if x.declaration.family == "batch"],
+    "box_loss": BOX_CASES,
+    "box_plain": BOX_PLAIN,
     "any_loss": ANY_CASES,
     "any_plain": ANY_PLAIN,
 }

@@ -1,6 +1,7 @@
 """Targets, predictions and other operands inside the domain of a loss, and how results are compared."""
 
 import numpy as np
+from boxes import box_operands
 from regions import region_operands
 from rows import CLASSES, row_operands
 from sequences import sequence_operands
@@ -60,9 +61,12 @@ def draw(domain, n, rng):
 
 def operands(loss, n, dtype=np.float64, seed=0):
     """y_true and y_pred: of every third element the prediction is close to the target; of a loss of classes n rows, of
-    masks n samples, of a loss of sequences some of them, of one of vectors n of each."""
+    masks n samples, of a loss of sequences some of them, of one of vectors n of each, of
+    one of boxes n pairs."""
     if loss.declaration.family == "batch":
         return batch_operands(n, dtype, seed)
+    if loss.declaration.family == "box":
+        return box_operands(loss, n, dtype, seed)
     if loss.declaration.family == "embedding":
         return embedding_operands(loss, n, dtype, seed, n)
     if loss.declaration.family == "sequence":

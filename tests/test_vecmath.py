@@ -17,7 +17,7 @@ _path = pathlib.Path(__file__).with_name("ulp") / "sweep.py"
 _spec = importlib.util.spec_from_file_location("sweep", _path)
 sweep = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sweep)
-NAMES = ["exp", "exp_nonpos", "expm1", "log", "log1p", "log1p01", "tanh", "sigmoid", "softplus"]
+NAMES = ["exp", "exp_nonpos", "expm1", "log", "log1p", "log1p01", "tanh", "sigmoid", "softplus", "atan01"]
 EXACT64 = {  # for float32: in double precision, whose own error does not matter there
     "exp": np.exp,
     "exp_nonpos": np.exp,
@@ -26,6 +26,7 @@ EXACT64 = {  # for float32: in double precision, whose own error does not matter
     "log1p": np.log1p,
     "log1p01": np.log1p,
     "tanh": np.tanh,
+    "atan01": np.arctan,
     "sigmoid": lambda x: np.where(x < 0, np.exp(np.minimum(x, 0)), 1) / (1 + np.exp(-np.abs(x))),
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
 }

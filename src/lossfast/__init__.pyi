@@ -49,6 +49,9 @@ class CategoricalFocalCrossentropy(Loss):
 class CategoricalHinge(Loss):
     def __init__(self, *, axis: int = ..., ignore_index: int | None = ...) -> None: ...
 
+class CIoU(Loss):
+    def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
+
 class Contrastive(Loss):
     def __init__(self, *, margin: float = ..., squared: bool = ...) -> None: ...
 
@@ -67,6 +70,9 @@ class CTC(Loss):
 class Dice(Loss):
     def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
+class DIoU(Loss):
+    def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
+
 class Exponential(Loss):
     def __init__(self) -> None: ...
 
@@ -79,6 +85,9 @@ class GaussianNLL(Loss):
 class GeneralizedCrossentropy(Loss):
     def __init__(self, *, q: float = ..., from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
 
+class GIoU(Loss):
+    def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
+
 class Hinge(Loss):
     def __init__(self) -> None: ...
 
@@ -87,6 +96,9 @@ class HingeEmbedding(Loss):
 
 class Huber(Loss):
     def __init__(self, *, delta: float = ...) -> None: ...
+
+class IoU(Loss):
+    def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
 
 class Jaccard(Loss):
     def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
@@ -136,6 +148,9 @@ class PseudoHuber(Loss):
 class Quantile(Loss):
     def __init__(self, *, quantile: float = ...) -> None: ...
 
+class SIoU(Loss):
+    def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
+
 class SmoothL1(Loss):
     def __init__(self, *, beta: float = ...) -> None: ...
 
@@ -166,19 +181,23 @@ categorical_crossentropy: CategoricalCrossentropy
 cce: CategoricalCrossentropy
 categorical_focal_crossentropy: CategoricalFocalCrossentropy
 categorical_hinge: CategoricalHinge
+ciou: CIoU
 contrastive: Contrastive
 cosine_distance: CosineDistance
 cosine_embedding: CosineEmbedding
 cosine_similarity: CosineSimilarity
 ctc: CTC
 dice: Dice
+diou: DIoU
 exponential: Exponential
 gamma: Gamma
 gaussian_nll: GaussianNLL
 generalized_crossentropy: GeneralizedCrossentropy
+giou: GIoU
 hinge: Hinge
 hinge_embedding: HingeEmbedding
 huber: Huber
+iou: IoU
 jaccard: Jaccard
 kullback_leibler_divergence: KLDivergence
 kld: KLDivergence
@@ -205,6 +224,7 @@ poly_loss: Poly
 pseudo_huber: PseudoHuber
 quantile: Quantile
 pinball: Quantile
+siou: SIoU
 smooth_l1: SmoothL1
 sparse_categorical_crossentropy: SparseCategoricalCrossentropy
 scce: SparseCategoricalCrossentropy

@@ -202,6 +202,29 @@ cdef extern from "lossfast/lossfast.h" nogil:
         double *sum
     lf_status lf_embedding_run(const lf_embedding *loss, lf_dtype dtype, const lf_embedding_call *call,
                                const lf_control *control, lf_failure *failure)
+
+    ctypedef struct lf_box:
+        pass
+    const lf_box *lf_box_find(const char *name)
+    const lf_box *lf_box_at(size_t index)
+    const char *lf_box_name(const lf_box *loss)
+    ctypedef enum lf_box_format:
+        LF_XYXY, LF_XYWH, LF_CXCYWH
+    ctypedef struct lf_box_call:
+        size_t n
+        lf_in[4] target
+        lf_in[4] pred
+        lf_box_format format
+        lf_in weight
+        double eps
+        int check
+        lf_out value
+        lf_out[4] grad
+        double scale
+        double *sum
+    lf_status lf_box_run(const lf_box *loss, lf_dtype dtype, const lf_box_call *call, const lf_control *control,
+                         lf_failure *failure)
+
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
 
     ctypedef struct lf_ctc_input:

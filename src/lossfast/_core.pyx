@@ -291,6 +291,7 @@ cdef class RowKernel:
         return check(status, failure, errors)
 
 
+include "_box.pxi"
 include "_region.pxi"
 
 

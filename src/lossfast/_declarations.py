@@ -295,6 +295,21 @@ class Region(Declaration):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Box(Declaration):
+    """A loss of two boxes."""
+
+    family = "box"
+    arguments = ("boxes_true", "boxes_pred")
+    options = (*OPTIONS, "check")
+    no_hessian = "it is made of minima and maxima of edges: use the gradient"
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What the boxes may be, in words."""
+        boxes = f"boxes in the format {params['format']}"
+        return boxes, boxes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sequence(Declaration):
     """A loss of the frames of a sequence and its labels, whose alignment is not known."""
 

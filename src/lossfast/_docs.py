@@ -217,6 +217,37 @@ float or ndarray
     by `y_pred`, in its shape.  There is no Hessian.""",
 )
 
+BOX = Shared(
+    """\
+boxes_true : array_like or tuple of four arrays
+    True boxes, {target}: an array of shape (..., 4), or its four columns.
+boxes_pred : array_like or tuple of four arrays
+    Predicted boxes of the same shape; float16, bfloat16, float32 or float64, and anything else is taken as float64.
+sample_weight : array_like, optional
+    Non-negative weights: a number, or an array of the shape of the boxes without its last axis, or of leading axes of
+    that.
+reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w); ``"none"`` gives an array of w l, one for each pair of boxes, ``"sample"`` the mean
+    for each entry of the first axis; ``"sum_over_batch_size"`` divides the sum by the number of pairs, ``"batchmean"``
+    by the first axis.
+out : ndarray or tuple, optional
+    Where to write: an array for one result (for the gradient by four columns a tuple of four), a tuple with an entry
+    (or None) for each of several.  It may be `boxes_pred`.
+grad_dtype : dtype, optional
+    Dtype of new gradient arrays, by default that of `boxes_pred`.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+empty : {{"zero", "nan", "raise"}}
+    What the mean of nothing is (no boxes, or all weights 0).
+check : bool or "raise"
+    ``"raise"`` refuses boxes whose width or height is not positive and finite, and names the first one.  Otherwise any
+    box has a finite loss and gradient: an extent below 0 counts as 0.""",
+    """\
+float or ndarray
+    The value; ``.grad`` and ``.value_and_grad`` take the same arguments and return the gradient of the reduced value
+    by `boxes_pred`, in its shape, or a tuple of four columns if that is one.  There is no Hessian.""",
+)
+
 BOOSTING = {
     "one": "1 times weight and scale",
     "floor": "at least 1e-16 times weight and scale",

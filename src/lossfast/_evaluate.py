@@ -1,7 +1,7 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
 What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall`,
-`_region.RegionCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall` and `_in_batch.BatchCall`.
+`_region.RegionCall`, `_box.BoxCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall` and `_in_batch.BatchCall`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Call(ABC):
     def value_dtype(self) -> np.dtype[Any]:
         """Of the values of the items: that of the arithmetic."""
         return np.dtype(np.float32 if self.single else np.float64)
+
+    def derivative(self, name: str, given: Any, dtype: np.dtype[Any], reads: dict[str, Array]) -> Any:
+        """The array that a derivative is written to: the caller's, or a new one."""
+        return _arrays.result_array(name, given, self.pred.shape, dtype, reads, self.replaceable)
 
     @abstractmethod
     def measure(self, weight: Array | None) -> tuple[float, int]:
@@ -137,6 +141,10 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
         from lossfast._region import RegionCall
 
         return RegionCall(loss, y_true, y_pred, params, bool(check), nthreads)
+    if loss.declaration.family == "box":
+        from lossfast._box import BoxCall
+
+        return BoxCall(loss, y_true, y_pred, params, check, nthreads)
     from lossfast._pointwise import PointwiseCall
 
     return PointwiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
@@ -359,26 +367,30 @@ def _results(
     """The arrays to write, by name; the value is one of them with reduction="none" only."""
     reads = call.reads if weight is None else {**call.reads, "sample_weight": weight}
     if grad_dtype is None:
-        derivative = call.pred.dtype
+        derivative = np.dtype(call.pred.dtype)
     else:
         derivative = np.dtype(grad_dtype)
         if derivative.name not in _arrays.FLOATS:
             raise TypeError(f"grad_dtype is {derivative}, expected one of {', '.join(_arrays.FLOATS)}")
     results = {}
-    for key, bit, shape, dtype in (
-        ("value", VALUE, call.items, call.value_dtype),
-        ("grad", GRAD, call.pred.shape, derivative),
-        ("hess", HESS, call.pred.shape, derivative),
-    ):
+    for key, bit in (("value", VALUE), ("grad", GRAD), ("hess", HESS)):
         if not want & bit:
             continue
         given = _slot(out, want, key)
-        if key == "value" and reduction != "none":
+        if key != "value":
+            results[key] = call.derivative(f"out ({key})", given, derivative, reads)
+        elif reduction != "none":
             check_value(given, call, reduction, reads)
-            continue
-        results[key] = _arrays.result_array(f"out ({key})", given, shape, dtype, reads, call.replaceable)
+        else:
+            results[key] = _arrays.result_array(
+                "out (value)", given, call.items, call.value_dtype, reads, call.replaceable
+            )
     if out is not None:
-        _arrays.distinct({f"out ({k})": a for k, a in results.items()})
+        written: dict[str, Array] = {}
+        for key, result in results.items():
+            columns = {f"out ({key})[{i}]": x for i, x in enumerate(result)} if isinstance(result, tuple) else {}
+            written |= columns or {f"out ({key})": result}
+        _arrays.distinct(written)
     return results
 
 

@@ -1,7 +1,7 @@
 """What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel that computes it.
 
-`pointwise`, `classwise`, `region`, `sequence`, `embedding` and `in_batch` turn a specification into a registered loss
-of their family; the rest of the package, its tests, its documentation and its benchmarks read the registry.
+`pointwise`, `classwise`, `region`, `box`, `sequence`, `embedding` and `in_batch` turn a specification into a registered
+loss of their family; the rest of the package, its tests, its documentation and its benchmarks read the registry.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lossfast._arrays import Array
 from lossfast._declarations import (
     ANY,
     BatchEmbedding,
+    Box,
     Classwise,
     Declaration,
     Domain,
@@ -31,7 +32,7 @@ from lossfast._declarations import (
     Sequence,
     VectorKernel,
 )
-from lossfast._docs import CLASSWISE, EMBEDDING, POINTWISE, REGION, SEQUENCE, Shared, docstring
+from lossfast._docs import BOX, CLASSWISE, EMBEDDING, POINTWISE, REGION, SEQUENCE, Shared, docstring
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -300,6 +301,34 @@ def region(
                 own=own,
             ),
             REGION,
+        )
+
+    return register
+
+
+def box(
+    class_name: str, *, formula: str, aliases: tuple[str, ...] = (), **params: Param
+) -> Callable[[Callable[..., Any]], Loss]:
+    """Register the decorated specification ``spec(boxes_true, boxes_pred, eps)`` as a loss.
+
+    It is given the four edges of the boxes, those of the predicted ones as dual numbers (`_dual.Dual`), and returns
+    one: the loss with its derivatives.
+    """
+
+    def register(spec: Callable[..., Any]) -> Loss:
+        return _registered(
+            Box(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=(),
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="none",
+                boosting="",
+            ),
+            BOX,
         )
 
     return register

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lossfast.classification
+import lossfast.detection
 import lossfast.metric
 import lossfast.multiclass
 import lossfast.regression
@@ -344,6 +345,15 @@ TABLE = (
         alternatives="",
         avoid="more labels than frames",
         words="speech recognition asr ocr handwriting unaligned transcript",
+    ),
+    Recommendation(
+        problem="boxes around objects",
+        target="boxes",
+        first_choice="giou",
+        prediction="boxes",
+        alternatives="ciou, diou, siou; huber of offsets",
+        avoid="iou alone: no gradient for boxes that do not meet",
+        words="bounding box regression object detection detector",
     ),
     Recommendation(
         problem="direction of embeddings",

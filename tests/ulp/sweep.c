@@ -24,6 +24,7 @@ static double exact_log1p(double x) { return log1p(x); }
 static double exact_log1p01(double x) { return log1p(x); }
 static double exact_tanh(double x) { return tanh(x); }
 static double exact_sigmoid(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
+static double exact_atan01(double x) { return atan(x); }
 static double exact_softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 
 #define REFERENCE(name)                                                                                                \

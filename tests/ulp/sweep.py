@@ -41,11 +41,12 @@ BOUNDS = {  # ULP: float32 with FMA, without; float64 with FMA, without
     "tanh": (0.78, 1.20, 0.78, 1.23),
     "sigmoid": (0.76, 1.16, 0.76, 1.04),
     "softplus": (0.90, 1.24, 0.97, 1.43),
+    "atan01": (2, 2, 2, 2),
     "pair_exp": (0.98, 0.96, 0.95, 0.93),
     "pair_expm1": (0.88, 0.85, 1.13, 1.09),
 }
 ALL = (-INF, INF)
-RANGES = {"exp_nonpos": (-INF, 0), "log1p01": (0, 1), "pair_exp": (-87, 0), "pair_expm1": (-87, 0)}
+RANGES = {"exp_nonpos": (-INF, 0), "log1p01": (0, 1), "atan01": (0, 1), "pair_exp": (-87, 0), "pair_expm1": (-87, 0)}
 RANGES_FLOAT64 = RANGES | {"pair_exp": (-708, 0), "pair_expm1": (-708, 0)}
 EXACT = {
     "exp": mp.exp,
@@ -57,6 +58,7 @@ EXACT = {
     "tanh": mp.tanh,
     "sigmoid": lambda x: mp.exp(x) / (1 + mp.exp(x)) if x < 0 else 1 / (1 + mp.exp(-x)),
     "softplus": lambda x: max(x, 0) + mp.log1p(mp.exp(-abs(x))),
+    "atan01": mp.atan,
     "pair_exp": mp.exp,
     "pair_expm1": mp.expm1,
 }
@@ -70,6 +72,7 @@ SPECIAL = {  # pairs of argument and result
     "tanh": [(INF, 1), (-INF, -1), (0.0, 0.0), (-0.0, -0.0), (1e4, 1), (-1e4, -1)],
     "sigmoid": [(INF, 1), (-INF, 0.0), (0.0, 0.5), (-0.0, 0.5), (1e4, 1), (-1e4, 0.0)],
     "softplus": [(INF, INF), (-INF, 0.0), (1e4, 1e4), (-1e4, 0.0)],
+    "atan01": [(0.0, 0.0), (1, np.pi / 4)],
     "pair_exp": [(0.0, 1), (-0.0, 1)],
     "pair_expm1": [(0.0, 0.0), (-0.0, 0.0)],
 }
@@ -148,7 +151,9 @@ def points(name, count):
     """float64 arguments: uniform in bits, in value, near zero, and around the seams of the reductions."""
     rng = np.random.default_rng(list(name.encode()))
     n, k = count // 8, np.arange(-1075, 1024)
-    if "log" in name:
+    if name == "atan01":
+        seams, extra = np.array([np.sqrt(2) - 1, 1.0]), 1 - np.exp2(rng.uniform(-54, -1, n))
+    elif "log" in name:
         powers = np.ldexp(1.0, k[1:])
         seams = np.concatenate([powers, powers * np.sqrt(2), [0.46875, 0.5, np.sqrt(2) - 1]])
         seams = np.concatenate([seams, seams - 1]) if name == "log1p" else seams
@@ -157,7 +162,9 @@ def points(name, count):
         seams = np.concatenate([(k + 0.5) * LN2, k * LN2, [-745.2, -708.3964, 709.7827, 709.8]])
         seams = seams / 2 if name == "tanh" else seams
         extra = rng.uniform(-746, -707, n)
-    low, high = {"tanh": (-20, 20), "log": (0, 9), "log1p": (-1, 9), "log1p01": (0, 1)}.get(name, (-750, 750))
+    low, high = {"tanh": (-20, 20), "log": (0, 9), "log1p": (-1, 9), "log1p01": (0, 1), "atan01": (0, 1)}.get(
+        name, (-750, 750)
+    )
     x = np.concatenate(
         [
             rng.integers(0, 2**64, n, dtype=np.uint64).view(np.float64),

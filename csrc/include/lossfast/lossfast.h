@@ -469,6 +469,40 @@ lf_status lf_region_check(lf_dtype dtype, const lf_region_call *call, double *to
 lf_status lf_region_run(const lf_region *loss, lf_dtype dtype, const lf_region_call *call, const lf_control *control,
                         lf_failure *failure);
 
+/* --- Box losses ------------------------------------------------------------------------------------------- */
+
+/* A loss of a predicted box p and a true one t: "iou", "giou", "diou", "ciou", "siou"; see csrc/box.  Any two boxes have a
+ * finite loss with a finite gradient, inverted ones and those without an area too, unless areas overflow. */
+typedef struct lf_box lf_box;
+
+const lf_box *lf_box_find(const char *name); /* NULL: no such loss */
+const lf_box *lf_box_at(size_t index);       /* NULL: past the end */
+const char *lf_box_name(const lf_box *loss);
+
+typedef enum {
+    LF_XYXY,  /* x1 y1 x2 y2: the edges */
+    LF_XYWH,  /* x1 y1 width height */
+    LF_CXCYWH /* the centre, width, height */
+} lf_box_format;
+
+typedef struct {
+    size_t n;
+    lf_in target[4], pred[4]; /* a column for each of the four numbers of a box */
+    lf_box_format format;
+    lf_in weight; /* default: 1 */
+    double eps;   /* added to denominators */
+    int check;    /* LF_BAD_TARGET or LF_BAD_PRED: an extent is not positive and finite */
+
+    lf_out value;   /* w l */
+    lf_out grad[4]; /* scale w dl/dpred; may be the very columns of pred */
+    double scale;
+    double *sum; /* sum w l */
+} lf_box_call;
+
+/* As lf_pointwise_run. */
+lf_status lf_box_run(const lf_box *loss, lf_dtype dtype, const lf_box_call *call, const lf_control *control,
+                     lf_failure *failure);
+
 /* --- Vector mathematics, for tests of its accuracy --------------------------------------------------------- */
 
 /* y[i] = f(x[i]); name is one of csrc/vecmath.h ("exp", "log1p", ...) */
