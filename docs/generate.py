@@ -67,6 +67,7 @@ def stub() -> str:
     lines = [
         "from typing import Any",
         "",
+        "from lossfast import plot as plot",
         "from lossfast._loss import Loss as Loss",
         "from lossfast.accumulator import Accumulator as Accumulator",
         "from lossfast.catalogue import get as get",

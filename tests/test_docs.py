@@ -22,6 +22,7 @@ MODULES = (
     "lossfast.decoding",
     "lossfast.transcripts",
     "lossfast.sequence",
+    "lossfast.plot",
 )
 
 

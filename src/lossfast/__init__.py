@@ -43,12 +43,14 @@ _HOME = {
     "get_include": "embedding",
     "get_library": "embedding",
 }
+_MODULES = ("plot",)
 
 
 def _all_names() -> dict[str, _Any]:
     _import_module("lossfast.runtime")
     losses: dict[str, _Any] = _import_module("lossfast.catalogue").public()
-    return losses | {name: getattr(_import_module(f"lossfast.{home}"), name) for name, home in _HOME.items()}
+    modules = {name: _import_module(f"lossfast.{name}") for name in _MODULES}
+    return losses | modules | {name: getattr(_import_module(f"lossfast.{home}"), name) for name, home in _HOME.items()}
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from lossfast import plot as plot
 from lossfast._loss import Loss as Loss
 from lossfast.accumulator import Accumulator as Accumulator
 from lossfast.catalogue import get as get
