@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import lossfast
+from lossfast import _HOME, _MODULES
 from lossfast._loss import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,35 +68,8 @@ def stub() -> str:
     lines = [
         "from typing import Any",
         "",
-        "from lossfast import plot as plot",
-        "from lossfast._loss import Loss as Loss",
-        "from lossfast.accumulator import Accumulator as Accumulator",
-        "from lossfast.catalogue import get as get",
-        "from lossfast.catalogue import info as info",
-        "from lossfast.catalogue import names as names",
-        "from lossfast.catalogue import recommend as recommend",
-        "from lossfast.catalogue import value_and_grad as value_and_grad",
-        "from lossfast.decoding import ctc_align as ctc_align",
-        "from lossfast.decoding import ctc_beam_search as ctc_beam_search",
-        "from lossfast.decoding import ctc_greedy_decode as ctc_greedy_decode",
-        "from lossfast.embedding import get_include as get_include",
-        "from lossfast.embedding import get_library as get_library",
-        "from lossfast.generative import gan_discriminator as gan_discriminator",
-        "from lossfast.generative import gan_generator as gan_generator",
-        "from lossfast.generative import gradient_penalty as gradient_penalty",
-        "from lossfast.linear import linear_crossentropy as linear_crossentropy",
-        "from lossfast.runtime import backend as backend",
-        "from lossfast.runtime import get_num_threads as get_num_threads",
-        "from lossfast.runtime import isa as isa",
-        "from lossfast.runtime import set_isa as set_isa",
-        "from lossfast.runtime import set_num_threads as set_num_threads",
-        "from lossfast.runtime import threads as threads",
-        "from lossfast.sequence import ctc_posteriors as ctc_posteriors",
-        "from lossfast.transcripts import ErrorRate as ErrorRate",
-        "from lossfast.transcripts import character_error_rate as character_error_rate",
-        "from lossfast.transcripts import edit_distance as edit_distance",
-        "from lossfast.transcripts import label_error_rate as label_error_rate",
-        "from lossfast.transcripts import word_error_rate as word_error_rate",
+        *(f"from lossfast import {name} as {name}" for name in _MODULES),
+        *(f"from lossfast.{home} import {name} as {name}" for home, name in sorted((v, k) for k, v in _HOME.items())),
         "",
         "__version__: str",
         "",

@@ -60,27 +60,6 @@ def test_the_wheel_is_small():
 
 
 @needs_core
-def test_readme_c_compiles_and_runs(tmp_path):
-    (source,) = blocks("README.md", "c")
-    main = """
-#include <stdio.h>
-int main(void)
-{
-    const float y[4] = {0, 1, 2, 3}, p[4] = {1, 1, 1, 5};
-    float g[4];
-    const double value = mean_squared_error(4, y, p, g);
-    printf("%.17g %g %g %g %g\\n", value, g[0], g[1], g[2], g[3]);
-}
-"""
-    (tmp_path / "example.c").write_text(source + main)
-    program = tmp_path / "example"
-    command = ["gcc", "-std=c11", "-Wall", "-Werror", f"-I{lf.get_include()}", "example.c", lf.get_library()]
-    subprocess.run([*command, "-fopenmp", "-lm", "-o", str(program)], cwd=tmp_path, check=True)
-    out = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["1.5", "0.5", "0", "-0.5", "1"]
-
-
-@needs_core
 def test_contributing_example_adds_a_loss(tmp_path):
     """The three places, as written, then a build and a first use of the new loss."""
     copy = tmp_path / "copy"
@@ -100,7 +79,8 @@ def test_contributing_example_adds_a_loss(tmp_path):
 
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(copy)]
-    subprocess.run([*install, "-Ccmake.define.LOSSFAST_DISPATCH=OFF"], check=True, stdin=subprocess.DEVNULL)
+    quick = ["-Ccmake.define.LOSSFAST_DISPATCH=OFF", "-Ccmake.build-type=Debug"]
+    subprocess.run([*install, *quick], check=True, stdin=subprocess.DEVNULL)
     script = (
         "import lossfast as lf, numpy as np, sys\n"
         "t, p = np.zeros(5), np.linspace(-3, 3, 5)\n"

@@ -40,8 +40,8 @@ _HOME = {
     "label_error_rate": "transcripts",
     "word_error_rate": "transcripts",
     "value_and_grad": "catalogue",
-    "get_include": "embedding",
-    "get_library": "embedding",
+    "get_include": "c_library",
+    "get_library": "c_library",
 }
 _MODULES = ("plot",)
 

@@ -3,6 +3,8 @@ from typing import Any
 from lossfast import plot as plot
 from lossfast._loss import Loss as Loss
 from lossfast.accumulator import Accumulator as Accumulator
+from lossfast.c_library import get_include as get_include
+from lossfast.c_library import get_library as get_library
 from lossfast.catalogue import get as get
 from lossfast.catalogue import info as info
 from lossfast.catalogue import names as names
@@ -11,8 +13,6 @@ from lossfast.catalogue import value_and_grad as value_and_grad
 from lossfast.decoding import ctc_align as ctc_align
 from lossfast.decoding import ctc_beam_search as ctc_beam_search
 from lossfast.decoding import ctc_greedy_decode as ctc_greedy_decode
-from lossfast.embedding import get_include as get_include
-from lossfast.embedding import get_library as get_library
 from lossfast.generative import gan_discriminator as gan_discriminator
 from lossfast.generative import gan_generator as gan_generator
 from lossfast.generative import gradient_penalty as gradient_penalty
