@@ -42,9 +42,11 @@ def test_readme_python_runs():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_page_of_ctc_runs():
-    first = blocks("docs/ctc.md", "python")[0]
-    done = subprocess.run([sys.executable, "-W", "error", "-c", first], capture_output=True, text=True)
+@pytest.mark.parametrize("page, count", [("docs/ctc.md", 1), ("docs/decoding.md", 2)])
+def test_pages_run(page, count):
+    """Their first examples, one after another."""
+    code = "\n".join(blocks(page, "python")[:count])
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
