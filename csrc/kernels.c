@@ -17,6 +17,8 @@
 #include "region/losses.h"
 #include "box/losses.h"
 #include "box/loop.h"
+#include "step/loop.h"
+#include "step/updates.h"
 
 #define KERNEL(name, nparam, streamed, ...)                                                                            \
     static void run_##name(size_t n, const void *target, const void *pred, const void *weight, const void *stream,     \
@@ -100,6 +102,15 @@ static const lf_region region_rows[] = {REGION(REGION_ROW)};
 BOX(BOX_KERNEL)
 static const lf_box box_rows[] = {BOX(BOX_ROW)};
 
+#define STEP(name, nstate, nparam)                                                                                     \
+    static void step_##name(size_t n, const double *param, const void *grad, void *weight, void *const *state)         \
+    {                                                                                                                  \
+        step_loop(name, nstate, n, param, grad, weight, state);                                                        \
+    }
+#define STEP_ROW(name, nstate, nparam) {#name, nstate, nparam, step_##name},
+STEPS(STEP)
+static const lf_step step_rows[] = {STEPS(STEP_ROW)};
+
 #define MAP(name)                                                                                                      \
     static void map_##name(size_t n, const void *x, void *y)                                                           \
     {                                                                                                                  \
@@ -173,6 +184,9 @@ const kernels LF_TABLE = {
     .log = map_log,
     .log_add = log_add,
 #endif
+    .step = step_rows,
+    .nstep = COUNT(step_rows),
+    .squares = block_squares,
     .ones = ones,
     .load = {[LF_BOOL] = load_bool,
              [LF_I8] = load_i8,

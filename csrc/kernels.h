@@ -140,6 +140,20 @@ typedef struct {
 /* What is summed over the elements of the difference d of two vectors: |d|, d^2 or (|d| / its largest)^p. */
 typedef enum { VECTOR_ABSOLUTE, VECTOR_SQUARE, VECTOR_POWER } vector_measure;
 
+/* --- Optimizer steps ------------------------------------------------------------------------------------------------ */
+
+enum { MAX_STATE = LF_MAX_STATES };
+
+/* Parameters of a step: its own, then those that every step has. */
+enum { STEP_SCALE = 8, STEP_CLIP, STEP_DECAY, STEP_KEEP, MAX_STEP_PARAM };
+
+struct lf_step {
+    const char *name;
+    size_t nstate, nparam;
+    /* A block of n elements; state and weight are replaced. */
+    void (*run)(size_t n, const double *param, const void *grad, void *weight, void *const *state);
+};
+
 typedef struct {
     const lf_pointwise *pointwise;
     size_t npointwise;
@@ -219,6 +233,10 @@ typedef struct {
     void (*box_edges)(lf_box_format format, size_t n, void *boxes);
     void (*box_chain)(lf_box_format format, size_t n, void *grad);
     size_t (*box_check)(size_t n, const void *edges);
+    const lf_step *step;
+    size_t nstep;
+    /* The sum of (factor x)^2, in fixed lanes. */
+    double (*squares)(size_t n, const void *x, double factor);
     const void *ones; /* BLOCK of them: the class weights of who gives none */
     void (*load[LF_NDTYPE])(size_t n, const void *from, ptrdiff_t stride, void *to);
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */

@@ -22,6 +22,11 @@ MODULES = (
     "lossfast.decoding",
     "lossfast.transcripts",
     "lossfast.sequence",
+    "lossfast.optim",
+    "lossfast.optim._rules",
+    "lossfast.optim._lbfgs",
+    "lossfast.optim._minimize",
+    "lossfast.schedules",
     "lossfast.plot",
 )
 

@@ -42,7 +42,7 @@ def test_readme_python_runs():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page, count", [("docs/ctc.md", 1), ("docs/decoding.md", 2)])
+@pytest.mark.parametrize("page, count", [("docs/ctc.md", 1), ("docs/decoding.md", 2), ("docs/optim.md", 2)])
 def test_pages_run(page, count):
     """Their first examples, one after another."""
     code = "\n".join(blocks(page, "python")[:count])

@@ -1,8 +1,8 @@
 """Checks that gcc vectorises the inner loops of every loss, at full width: python tests/vectorization.py
 
 Compiles csrc/kernels.c as CMakeLists.txt does, with a report, and fails where a loop over lanes of
-csrc/pointwise/loop.h, csrc/rowwise, csrc/sequence or csrc/embedding was not vectorised, or not at the width of the
-instruction set.
+csrc/pointwise/loop.h, csrc/rowwise, csrc/sequence, csrc/embedding or csrc/step was not vectorised, or not at the width
+of the instruction set.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ LOOPS = [
     ("best class across", "sequence/paths.h", "best_across(", "const real x", (32, 64)),
     ("log-probabilities", "sequence/paths.h", "log_probabilities(", "const double below", (32, 64)),
     ("Viterbi", "sequence/paths.h", "viterbi(", "const double b = ", (32, 64)),
+    ("optimizer steps", "step/loop.h", "step_lanes(", "const real w = weight[l]", (32, 64)),
     ("log of a sum", "sequence/paths.h", "log_add(", "const double high", (64,)),
 ]
 

@@ -30,6 +30,7 @@ _HOME = {
     "gan_generator": "generative",
     "gradient_penalty": "generative",
     "linear_crossentropy": "linear",
+    "minimize": "optim._minimize",
     "ctc_posteriors": "sequence",
     "ctc_align": "decoding",
     "ctc_beam_search": "decoding",
@@ -43,7 +44,7 @@ _HOME = {
     "get_include": "c_library",
     "get_library": "c_library",
 }
-_MODULES = ("plot",)
+_MODULES = ("optim", "plot", "schedules")
 
 
 def _all_names() -> dict[str, _Any]:

@@ -1,6 +1,8 @@
 from typing import Any
 
+from lossfast import optim as optim
 from lossfast import plot as plot
+from lossfast import schedules as schedules
 from lossfast._loss import Loss as Loss
 from lossfast.accumulator import Accumulator as Accumulator
 from lossfast.c_library import get_include as get_include
@@ -17,6 +19,7 @@ from lossfast.generative import gan_discriminator as gan_discriminator
 from lossfast.generative import gan_generator as gan_generator
 from lossfast.generative import gradient_penalty as gradient_penalty
 from lossfast.linear import linear_crossentropy as linear_crossentropy
+from lossfast.optim._minimize import minimize as minimize
 from lossfast.runtime import backend as backend
 from lossfast.runtime import get_num_threads as get_num_threads
 from lossfast.runtime import isa as isa

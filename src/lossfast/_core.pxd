@@ -225,6 +225,31 @@ cdef extern from "lossfast/lossfast.h" nogil:
     lf_status lf_box_run(const lf_box *loss, lf_dtype dtype, const lf_box_call *call, const lf_control *control,
                          lf_failure *failure)
 
+    ctypedef struct lf_step:
+        pass
+    const lf_step *lf_step_find(const char *name)
+    const lf_step *lf_step_at(size_t index)
+    const char *lf_step_name(const lf_step *step)
+    size_t lf_step_nstate(const lf_step *step)
+    size_t lf_step_nparam(const lf_step *step)
+    ctypedef struct lf_step_array:
+        size_t n
+        lf_out weight
+        lf_in grad
+        void *state[3]
+    ctypedef struct lf_step_call:
+        size_t narrays
+        lf_step_array *array
+        const double *param
+        double scale
+        double clip
+        double decay
+        double keep
+    lf_status lf_step_run(const lf_step *step, lf_dtype dtype, const lf_step_call *call, const lf_control *control)
+    lf_status lf_step_norm(lf_dtype dtype, size_t narrays, lf_step_array *array, double *norm,
+                           const lf_control *control)
+    lf_status lf_step_check(lf_dtype dtype, size_t narrays, lf_step_array *array, size_t *bad_array, size_t *bad,
+                            const lf_control *control)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
 
     ctypedef struct lf_ctc_input:

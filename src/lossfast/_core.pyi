@@ -254,3 +254,22 @@ def embedding(
     want_sum: bool,
     nthreads: int,
 ) -> float | None: ...
+def plain_gradients(
+    weights: list[NDArray[Any]], grads: list[Any], lows: NDArray[Any], highs: NDArray[Any]
+) -> bool: ...
+def optimizer_step(
+    name: str,
+    single: bool,
+    weights: list[NDArray[Any]],
+    grads: list[NDArray[Any]],
+    states: list[NDArray[Any]],
+    params: tuple[float, ...],
+    scale: float,
+    clip: float,
+    decay: float,
+    keep: float,
+    nthreads: int,
+) -> None: ...
+def gradient_norm(single: bool, grads: list[NDArray[Any]], nthreads: int) -> float: ...
+def first_nonfinite(single: bool, grads: list[NDArray[Any]], nthreads: int) -> tuple[int, int] | None: ...
+def step_names() -> dict[str, tuple[int, int]]: ...

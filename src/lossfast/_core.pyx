@@ -527,3 +527,4 @@ def get_num_threads():
 include "_sequence.pxi"
 include "_decoding.pxi"
 include "_embedding.pxi"
+include "_optim.pxi"

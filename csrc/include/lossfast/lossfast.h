@@ -503,6 +503,65 @@ typedef struct {
 lf_status lf_box_run(const lf_box *loss, lf_dtype dtype, const lf_box_call *call, const lf_control *control,
                      lf_failure *failure);
 
+/* --- Optimizer steps ---------------------------------------------------------------------------------------- */
+
+/* An update of weights w by their gradients g and a state of one to three numbers per weight, in place.  The gradient
+ * is scaled, clipped to [-clip, clip], and joined by coupled decay; decoupled decay shrinks the weights first:
+ *
+ *     g = clip(scale g) + decay w,    w = keep w
+ *
+ *     "sgd"         w = w - lr g                                                    param: lr
+ *     "momentum"    v = momentum v + fresh g, w = w - lr (ahead g + along v)        lr, momentum, fresh, ahead, along
+ *     "adam"        m = m + new1 (g - m), v = beta2 v + new2 g^2,
+ *                   w = w - rate m / (root sqrt(v) + eps)                           rate, new1, beta2, new2, root, eps
+ *     "amsgrad"     the same with the largest v so far, the third state, for v
+ *     "nadam"       m, v likewise,                                                  by_grad, by_mean, new1, beta2,
+ *                   w = w - (by_grad g + by_mean m) / (root sqrt(v) + eps)            new2, root, eps
+ *     "rmsprop"     v = alpha v + fresh g^2, w = w - lr g / (sqrt(v) + eps)         lr, alpha, fresh, eps
+ *     "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum"           the same, momentum
+ *     "adagrad"     s = s + g^2, w = w - lr g / (sqrt(s) + eps)                     lr, eps
+ *     "adadelta"    v = rho v + fresh g^2, d = sqrt(u + eps) / sqrt(v + eps) g,
+ *                   u = rho u + fresh d^2, w = w - lr d                             lr, rho, fresh, eps
+ *     "lion"        w = w - lr sign(beta1 m + new1 g), m = beta2 m + new2 g         lr, beta1, new1, beta2, new2
+ */
+typedef struct lf_step lf_step;
+
+const lf_step *lf_step_find(const char *name); /* NULL: no such step */
+const lf_step *lf_step_at(size_t index);       /* NULL: past the end */
+const char *lf_step_name(const lf_step *step);
+size_t lf_step_nstate(const lf_step *step);
+size_t lf_step_nparam(const lf_step *step);
+
+enum { LF_MAX_STATES = 3 };
+
+typedef struct {
+    size_t n;
+    lf_out weight;              /* read and written, in the dtype of the call */
+    lf_in grad;                 /* overlaps nothing that is written */
+    void *state[LF_MAX_STATES]; /* lf_step_nstate(step) contiguous arrays of n elements in the dtype of the call */
+    size_t first;               /* set by the functions below, for themselves */
+} lf_step_array;
+
+typedef struct {
+    size_t narrays;
+    lf_step_array *array;
+    const double *param;
+    double scale, clip; /* 1 and infinity: the gradient as it is */
+    double decay, keep; /* 0 and 1: none */
+} lf_step_call;
+
+/* One step of all arrays, in arithmetic of `dtype` (LF_F32 or LF_F64); it is never interrupted.  Anything but LF_OK:
+ * nothing was written. */
+lf_status lf_step_run(const lf_step *step, lf_dtype dtype, const lf_step_call *call, const lf_control *control);
+
+/* The Euclidean norm of all gradients together, in arithmetic of double from numbers of `dtype`; weights and states are
+ * not looked at. */
+lf_status lf_step_norm(lf_dtype dtype, size_t narrays, lf_step_array *array, double *norm, const lf_control *control);
+
+/* The first element that is NaN or infinite: its array, or narrays if there is none, and its place there. */
+lf_status lf_step_check(lf_dtype dtype, size_t narrays, lf_step_array *array, size_t *bad_array, size_t *bad,
+                        const lf_control *control);
+
 /* --- Vector mathematics, for tests of its accuracy --------------------------------------------------------- */
 
 /* y[i] = f(x[i]); name is one of csrc/vecmath.h ("exp", "log1p", ...) */
