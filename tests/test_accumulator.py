@@ -312,3 +312,48 @@ def test_an_error_leaves_it_as_it_was(plain):
         with pytest.raises(ValueError, match=r"y_true\[1999\] is 2.0"):
             whole.update(target, pred)
     assert whole.state() == before
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_class_weights_divide_the_mean_as_in_a_call(from_logits, weighted, dtype):
+    rng = np.random.default_rng(8)
+    z = rng.normal(0, 2, (500, 4)).astype(dtype)
+    pred = z if from_logits else np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    labels, w = rng.integers(-1, 4, 500), rng.random(500) if weighted else None
+    loss = lf.SparseCategoricalCrossentropy(
+        class_weight=[0.5, 0.0, 3.0, 1.25], from_logits=from_logits, ignore_index=-1
+    )
+    options = [{} if w is None else {"sample_weight": w[i]} for i in (slice(None), slice(200), slice(200, None))]
+    whole, a, b = (loss.accumulator() for _ in range(3))
+    whole.update(labels, pred, **options[0])
+    a.update(labels[:200], pred[:200], **options[1])
+    b.update(labels[200:], pred[200:], **options[2])
+    b.merge(a)
+    assert b == whole and b.result() == whole.result()
+    found, rel = whole.result(), 1e-14 if dtype == np.float64 else 1e-7
+    assert found.mean == pytest.approx(loss(labels, pred, sample_weight=w), rel=rel)
+    assert found.mean == pytest.approx(found.sum / found.weight, rel=1e-14)
+    kept = labels >= 0
+    of_rows, ones = loss(labels, pred, reduction="none")[kept].astype(float), np.ones(500) if w is None else w
+    v = ones[kept]
+    spread = np.sqrt((v * of_rows**2).sum() / v.sum() - ((v * of_rows).sum() / v.sum()) ** 2)
+    assert found.std == pytest.approx(spread, rel=1e-6)
+    assert found.weight == pytest.approx((v * loss.class_weight[labels[kept]]).sum(), rel=1e-14)
+    assert lf.Accumulator.from_state(json.loads(json.dumps(whole.state()))) == whole
+    nothing = loss.accumulator()
+    nothing.update([1, 1], pred[:2])
+    assert nothing.result().mean == 0.0 == loss([1, 1], pred[:2]) and nothing.count == 2
+    soft = lf.CategoricalCrossentropy(class_weight=[0.5, 0.0, 3.0, 1.25], from_logits=from_logits)
+    accumulator = soft.accumulator()
+    accumulator.update(np.eye(4)[np.abs(labels)], pred, sample_weight=w)
+    want = soft(np.eye(4)[np.abs(labels)], pred, sample_weight=w)
+    assert accumulator.result().mean == pytest.approx(want, rel=10 * rel)
+
+
+def test_states_without_the_weights_of_rows():
+    accumulator = lf.mse.accumulator()
+    accumulator.update([1.0, 2.0, 4.0], [0.0, 0.0, 0.0], sample_weight=[1.0, 2.0, 0.5])
+    state = accumulator.state()
+    del state["sums"]["rows"]
+    assert lf.Accumulator.from_state(state) == accumulator

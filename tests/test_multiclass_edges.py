@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from operands import assert_same_bits, dtype_of
-from rows import Rows, assert_rows_near, kinds, row_operands
+from rows import CLASSES, Rows, assert_rows_near, kinds, row_operands
 
 import lossfast as lf
 
@@ -215,3 +215,21 @@ def test_a_label_that_was_never_checked_spoils_its_own_row_alone():
     assert bad[0][0] == 0 and not bad[1][0].any()
     assert_same_bits(bad[0][1:], good[0][1:])
     assert_same_bits(bad[1][1:], good[1][1:])
+
+
+@pytest.mark.parametrize("ignore", [None, 1])
+def test_a_nan_of_any_class_makes_its_row_nan_unchecked_too(row_loss, dtype, ignore):
+    params = row_loss.get_params()
+    if params.get("from_logits") or not row_loss.declaration.labels or (ignore and "ignore_index" not in params):
+        return
+    target, pred = row_operands(row_loss, (7, CLASSES), dtype, 5)
+    labels = target if target.ndim == 1 else target.argmax(axis=1)
+    labels[[2, 5]] = 0
+    pred[2, 3] = pred[5, CLASSES - 1] = np.nan
+    more = {} if ignore is None else {"ignore_index": ignore}
+    want = row_loss.value_and_grad(labels, pred, reduction="none", **more)
+    assert np.flatnonzero(np.isnan(want[0])).tolist() == [2, 5]
+    assert_same_bits(row_loss.value_and_grad(labels, pred, reduction="none", check=False, **more), want)
+    accumulator = row_loss.accumulator()
+    accumulator.update(labels, pred, check=False, **more)
+    assert accumulator.result().nonfinite == 2

@@ -213,6 +213,21 @@ class ClasswiseCall(Call):
             losses, weight = losses[kept], None if weight is None else weight[kept]
         return moments_of(losses, weight)
 
+    def divided(self, weight: Array | None) -> int | None:
+        """With the weights of the labels."""
+        if not self.labels or self.divides is None:
+            return None
+        from lossfast._numpy import exact_sum
+
+        total = 0
+        for block, kept, _ in self._blocks():
+            pick: Any = ... if kept is None else kept
+            counted = self.divides[self.target[block][pick].astype(np.intp)]
+            if weight is not None:
+                counted = counted * np.broadcast_to(weight, self.items)[block][pick]
+            total += exact_sum(counted.reshape(-1))
+        return total
+
     def weight_shape(self, weight: Array) -> tuple[int, ...]:
         """That of the rows."""
         return self.items
@@ -255,7 +270,7 @@ class ClasswiseCall(Call):
         if not self.labels:
             return self._terms(self.target, self.rows, weight, scale, outs, want_sum, self.check)
         alone = self.declaration.label_alone and not self.params["label_smoothing"]
-        if self.check:
+        if self.check or alone:
             alone = self._check_probabilities() and alone  # a NaN of any class makes its row NaN
         total = 0.0
         for block, kept, _ in self._blocks():
@@ -288,14 +303,14 @@ class ClasswiseCall(Call):
             first += math.prod(self.target[block].shape)
 
     def _check_probabilities(self) -> bool:
-        """Of the rows that are kept; returns whether there is no NaN among them."""
+        """Of the rows that are kept, with `check`; returns whether there is no NaN among them."""
         if self.kept == math.prod(self.items):
-            return are_numbers(self.single, self.rows, self.nthreads)
+            return are_numbers(self.single, self.rows, self.check, self.nthreads)
         numbers = True
         for block, kept, first in self._blocks():
             pick = np.ones(self.rows[block].shape[:-1], bool) if kept is None else kept
             try:
-                numbers &= are_numbers(self.single, self.rows[block][pick], self.nthreads)
+                numbers &= are_numbers(self.single, self.rows[block][pick], self.check, self.nthreads)
             except DomainError as error:
                 row, k = divmod(error.index, self.classes)
                 at = first + int(np.flatnonzero(pick)[row])
@@ -383,8 +398,8 @@ def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
                 yield (slice(i, i + 1), *rest)
 
 
-def are_numbers(single: bool, p: Array, nthreads: int) -> bool:
-    """Whether there is no NaN among probabilities; DomainError if there is anything else."""
+def are_numbers(single: bool, p: Array, check: bool, nthreads: int) -> bool:
+    """Whether there is no NaN among probabilities; with `check` DomainError if there is anything else."""
     brier = _loss.REGISTRY["brier"].declaration
     assert isinstance(brier, Pointwise)
     kernel: Any
@@ -395,7 +410,7 @@ def are_numbers(single: bool, p: Array, nthreads: int) -> bool:
 
         kernel = NumpyKernel(brier, {})
     zero = np.broadcast_to(np.zeros((), np.uint8), p.shape)
-    total = kernel.run(single, zero, p, None, None, (), 1.0, None, None, None, True, None, 0, True, nthreads)
+    total = kernel.run(single, zero, p, None, None, (), 1.0, None, None, None, True, None, 0, check, nthreads)
     return not np.isnan(total)
 
 

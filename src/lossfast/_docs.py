@@ -73,7 +73,8 @@ empty : {{"zero", "nan", "raise"}}
     What the mean of nothing is (no rows, all ignored, or all weights 0).
 check : bool
     False skips the check of targets of the shape of `y_pred`, and of probabilities, which costs a second reading of
-    them; results for elements outside the domain are then meaningless.  Labels are always checked.""",
+    them; results for elements outside the domain are then meaningless.  Labels are always checked, and a NaN among
+    the probabilities of a row makes it NaN.""",
     DERIVATIVES,
 )
 

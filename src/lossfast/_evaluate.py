@@ -92,6 +92,10 @@ class Call(ABC):
     def moments(self, weight: Array | None) -> tuple[Any, ...]:
         """As `_core.Kernel.moments`."""
 
+    def divided(self, weight: Array | None) -> int | None:
+        """The exact sum of what divides a mean, where that is not the sum of weights that `moments` gives."""
+        return None
+
     @abstractmethod
     def weight_shape(self, weight: Array) -> tuple[int, ...]:
         """The shape that positions of bad weights are counted in."""
@@ -212,7 +216,8 @@ def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def moments(loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """What an accumulator adds to itself: see `_core.Kernel.moments`; without weights each item weighs 1."""
+    """What an accumulator adds to itself: the exact sums of what divides a mean, of losses, of squares and of weights,
+    then counts and extremes as `_core.Kernel.moments`; without weights each item weighs 1."""
     params = dict(kwargs)
     y_true, y_pred = _bind(loss, args, params)
     sample_weight, n_threads = params.pop("sample_weight", None), params.pop("n_threads", None)
@@ -223,10 +228,12 @@ def moments(loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
         if sample_weight is not None:
             weight = _arrays.leading("sample_weight", sample_weight, call.items)
         total, *rest = call.moments(weight)
+        divisor = call.divided(weight)
     except DomainError as error:
         raise ValueError(call.explanation(error, sample_weight)) from None
-    count = rest[2]
-    return (count << EXACT_BITS if weight is None and not call.weighted else total, *rest)
+    losses, squares, count, *others = rest
+    weights = count << EXACT_BITS if weight is None and not call.weighted else total
+    return (weights if divisor is None else divisor, losses, squares, weights, count, *others)
 
 
 _OPTIONS = ("sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty", "check", "hess")

@@ -127,10 +127,12 @@ def moments_of(losses: Array, weight: Array | None) -> tuple[Any, ...]:
 
 def exact_sum(x: Array) -> int:
     """The sum of finite doubles in units of 2**-EXACT_BITS, without rounding."""
+    if not x.size:
+        return 0
     mantissa, exponent = np.frexp(x)
     integers = (mantissa * 2.0**53).astype(np.int64)  # x = integer 2**(exponent - 53)
-    total = 0
-    for e in np.unique(exponent):
+    total, lowest = 0, exponent.min()
+    for e in np.flatnonzero(np.bincount(exponent - lowest)) + lowest:
         group = integers[exponent == e]
         high, low = int((group >> 32).sum()), int((group & 0xFFFFFFFF).sum())
         shift = int(e) - 53 + EXACT_BITS

@@ -13,12 +13,15 @@ from lossfast._evaluate import moments
 from lossfast._loss import Loss
 
 STATE_VERSION = 1
-_SUMS = ("weight", "loss", "square")
+_SUMS = ("weight", "loss", "square", "rows")  # of what divides the mean, of w l, w l^2 and of w
 _COUNTS = ("count", "nan", "positive_inf", "negative_inf", "overflow")
 
 
 class Summary(NamedTuple):
-    """What an accumulator knows of the losses it has seen; `mean` and `std` are weighted."""
+    """What an accumulator knows of the losses it has seen; `mean` and `std` are weighted.
+
+    `mean` is `sum` / `weight`: with a `class_weight` the weights of the labels are part of that, as in a call.
+    """
 
     mean: float
     sum: float
@@ -69,8 +72,8 @@ class Accumulator:
         Arguments are those of a call of the loss: (y_true, y_pred), or labels and logits; keywords also
         `sample_weight`, `n_threads`, `check` and parameters of the loss.
         """
-        weight, loss, square, *counts, low, high = moments(self.loss, args, kwargs)
-        self._add((weight, loss, square), counts, low, high)
+        weight, loss, square, rows, *counts, low, high = moments(self.loss, args, kwargs)
+        self._add((weight, loss, square, rows), counts, low, high)
 
     def merge(self, other: Accumulator) -> None:
         """Take in all that another accumulator of the same loss has seen."""
@@ -119,8 +122,8 @@ class Accumulator:
         )
 
     def _deviation(self) -> float:
-        """sqrt(sum w l^2 / sum w - (sum w l / sum w)^2), exact up to the root."""
-        weight, first, second = self._sums.values()
+        """sqrt(sum w l^2 / sum w - (sum w l / sum w)^2), exact up to the root; w is the sample weight alone."""
+        _, first, second, weight = self._sums.values()
         if not weight:
             return 0.0
         if self._counts["overflow"]:
@@ -157,7 +160,8 @@ class Accumulator:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"state has version {state.get('version')!r}, expected {STATE_VERSION}")
         new = cls(get(state["loss"]))
-        new._sums = {k: int(state["sums"][k], 16) for k in _SUMS}
+        sums = {"rows": state["sums"]["weight"], **state["sums"]}  # which older states do not tell apart
+        new._sums = {k: int(sums[k], 16) for k in _SUMS}
         new._counts = {k: int(state["counts"][k]) for k in _COUNTS}
         new._min, new._max = float.fromhex(state["min"]), float.fromhex(state["max"])
         return new

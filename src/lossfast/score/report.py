@@ -114,7 +114,8 @@ class Report:
         if self.classes is not None:
             rows += [("ignored", f"{self.classes.ignored:,}")] if self.classes.ignored else []
             rows += [("classes", f"{self.classes.count:,}{_ends(self.classes.pred)}")]
-        rows += [("total weight", _shown(s.weight))] if self.columns.weight is not None else []
+        weighted = self.columns.weight is not None or s.weight != s.count
+        rows += [("total weight", _shown(s.weight))] if weighted else []
         rows += [(name, _shown(getattr(s, name))) for name in ("mean", "sum", "std", "min", "max")]
         return [*rows, ("non-finite", f"{s.nonfinite:,}"), ("rows/s", f"{self.rows_per_second:,.0f}")]
 
