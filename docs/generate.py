@@ -25,6 +25,7 @@ FAMILIES = {
     "embedding": "value per pair or triplet",
     "batch": "value per vector of a batch",
     "box": "value per pair of boxes",
+    "sample": "value per sample",
 }
 
 

@@ -3,8 +3,9 @@
 A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
 with its defaults; `row_loss` and `row_plain` are the losses of classes, `region_loss` and `region_plain` those of
 masks, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors, `box_loss` and
-`box_plain` those of boxes, `any_loss` and `any_plain` those of all; `isa`, `dtype` and `method` multiply in the same
-way.  Tests marked `compiled` need the C core and are deselected where the NumPy backend runs.
+`box_plain` those of boxes, `sample_loss` those of autoencoders, `any_loss` and `any_plain` those of all; `isa`, `dtype`
+and `method` multiply in the same way.  Tests marked `compiled` need the C core and are deselected where the NumPy
+backend runs.
 """
 
 import os
@@ -58,6 +59,7 @@ LOSSES = {
     "batch_loss": [x for x in ANY_CASES if x.declaration.family == "batch"],
     "box_loss": BOX_CASES,
     "box_plain": BOX_PLAIN,
+    "sample_loss": [x for x in ANY_CASES if x.declaration.family == "sample"],
     "any_loss": ANY_CASES,
     "any_plain": ANY_PLAIN,
 }

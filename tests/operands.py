@@ -5,7 +5,7 @@ from boxes import box_operands
 from regions import region_operands
 from rows import CLASSES, row_operands
 from sequences import sequence_operands
-from vectors import batch_operands, embedding_operands
+from vectors import batch_operands, embedding_operands, sample_operands
 
 BLOCK = 1024
 SIZES = (0, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 5000)
@@ -69,6 +69,8 @@ def operands(loss, n, dtype=np.float64, seed=0):
         return box_operands(loss, n, dtype, seed)
     if loss.declaration.family == "embedding":
         return embedding_operands(loss, n, dtype, seed, n)
+    if loss.declaration.family == "sample":
+        return sample_operands(loss, n, dtype, seed)
     if loss.declaration.family == "sequence":
         return sequence_operands(loss, n // 40 + 1, dtype, seed)
     if loss.declaration.family == "classwise":

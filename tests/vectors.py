@@ -1,4 +1,4 @@
-"""Operands of the losses of distances between vectors."""
+"""Operands of the losses of distances between vectors, and of those of autoencoders."""
 
 import numpy as np
 
@@ -34,3 +34,16 @@ def whole_batch(loss, labels, embeddings, weight=None):
     """The specification in double precision, with the matrix of all similarities."""
     w = np.ones(len(labels)) if weight is None else weight
     return loss.declaration.spec(labels, embeddings.astype(np.float64), w, **loss.get_params())
+
+
+def sample_operands(loss, samples, dtype=np.float64, seed=0, shape=(3, 2), latent=4):
+    """Data of some shape with what has been made of them, means and logarithms of variances: those the loss takes."""
+    rng = np.random.default_rng([seed, samples])
+    x, x_hat = rng.random((2, samples, *shape))
+    if loss.get_params().get("from_logits"):
+        x_hat = rng.normal(0, 2, x.shape)
+    elif loss.get_params().get("kind") != "bce":
+        x, x_hat = 3 * x, 3 * x_hat
+    mu, logvar = rng.normal(0, 1, (2, samples, latent))
+    known = {"x": x, "x_hat": x_hat, "mu": mu, "logvar": logvar}
+    return tuple(known[name].astype(dtype) for name in loss.declaration.arguments)

@@ -10,6 +10,7 @@
 #include "poly.h"
 #include "exponential.h"
 #include "gamma.h"
+#include "gaussian_kl.h"
 #include "gaussian_nll.h"
 #include "hinge.h"
 #include "hinge_embedding.h"
@@ -52,6 +53,7 @@
     X(categorical_focal, 5, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                                  \
     X(exponential, 0, 0, PROBABILITY, ANY, ANY)                                                                        \
     X(gamma_log, 0, 0, POSITIVE, ANY, ANY)                                                                             \
+    X(gaussian_kl, 0, 0, ANY, ANY, ANY)                                                                                \
     X(gaussian_nll, 3, 1, ANY, ANY, NONNEGATIVE)                                                                       \
     X(gaussian_nll_var, 3, 1, ANY, ANY, NONNEGATIVE)                                                                   \
     X(generalized_crossentropy, 5, 1, NONNEGATIVE, PROBABILITY, NONNEGATIVE)                                           \

@@ -83,6 +83,9 @@ class Exponential(Loss):
 class Gamma(Loss):
     def __init__(self) -> None: ...
 
+class GaussianKL(Loss):
+    def __init__(self) -> None: ...
+
 class GaussianNLL(Loss):
     def __init__(self, *, var: float | Any = ..., eps: float = ..., full: bool = ..., wrt: str = ...) -> None: ...
 
@@ -152,6 +155,9 @@ class PseudoHuber(Loss):
 class Quantile(Loss):
     def __init__(self, *, quantile: float = ...) -> None: ...
 
+class Reconstruction(Loss):
+    def __init__(self, *, kind: str = ..., per: str = ..., delta: float = ..., from_logits: bool = ...) -> None: ...
+
 class SIoU(Loss):
     def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
 
@@ -176,6 +182,9 @@ class Tversky(Loss):
 class Tweedie(Loss):
     def __init__(self, *, power: float = ...) -> None: ...
 
+class VAE(Loss):
+    def __init__(self, *, beta: float = ..., kind: str = ..., delta: float = ..., from_logits: bool = ...) -> None: ...
+
 binary_crossentropy: BinaryCrossentropy
 bce: BinaryCrossentropy
 binary_focal_crossentropy: BinaryFocalCrossentropy
@@ -195,6 +204,7 @@ dice: Dice
 diou: DIoU
 exponential: Exponential
 gamma: Gamma
+gaussian_kl: GaussianKL
 gaussian_nll: GaussianNLL
 generalized_crossentropy: GeneralizedCrossentropy
 giou: GIoU
@@ -228,6 +238,7 @@ poly_loss: Poly
 pseudo_huber: PseudoHuber
 quantile: Quantile
 pinball: Quantile
+reconstruction: Reconstruction
 siou: SIoU
 smooth_l1: SmoothL1
 sparse_categorical_crossentropy: SparseCategoricalCrossentropy
@@ -239,3 +250,4 @@ triplet: Triplet
 triplet_margin: Triplet
 tversky: Tversky
 tweedie: Tweedie
+vae: VAE

@@ -392,3 +392,55 @@ class BatchEmbedding(Embedding):
     def operands(self, params: Params) -> tuple[str, str]:
         """What the two arguments may be, in words."""
         return "integers, equal where vectors are alike", "vectors of shape (vectors, dimensions)"
+
+
+class Term(NamedTuple):
+    """Pointwise terms of a loss of samples: operands by name, the kernel, and what multiplies it."""
+
+    target: str
+    pred: str
+    kernel: str
+    params: tuple[Any, ...] = ()
+    both: bool = False  # whether the target has a gradient too, which the kernel gives in the place of the Hessian
+    factor: float = 1.0
+    domains: tuple[Domain, Domain] = (ANY, ANY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samplewise(Declaration):
+    """A loss of autoencoders: terms of several operands, added up over each sample, with a gradient by each of them."""
+
+    family = "sample"
+    options = OPTIONS
+    no_hessian = (
+        "it would be one by several operands; of a reconstruction take that of mse, mae, huber or binary_crossentropy, "
+        "and of gaussian_kl it is 1 by mu and exp(logvar) / 2 by logvar"
+    )
+    terms: Callable[..., tuple[Term, ...]]
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What the first two arguments may be, in words."""
+        if self.arguments[0] == "mu":
+            return "means of shape (samples, ...)", "logarithms of variances, of the shape of mu"
+        probabilities = params["kind"] == "bce"
+        predicted = "logits" if params["from_logits"] else "probabilities in [0, 1]"
+        data = "data of shape (samples, ...)"
+        return (f"{data} in [0, 1]", predicted) if probabilities else (data, "of the shape of x")
+
+
+class ReconstructionLoss(Samplewise):
+    """Of data and what has been made of them."""
+
+    arguments = ("x", "x_hat")
+
+
+class LatentLoss(Samplewise):
+    """Of means and logarithms of variances."""
+
+    arguments = ("mu", "logvar")
+
+
+class AutoencoderLoss(Samplewise):
+    """Of data, what has been made of them, and the normal distributions that it was made from."""
+
+    arguments = ("x", "x_hat", "mu", "logvar")

@@ -189,6 +189,27 @@ anchor, positive, negative : array_like
     ),
 }
 
+_X = f"""\
+x : array_like
+    {{target}}, of any bool, integer or float dtype.
+x_hat : array_like
+    What has been made of them, of the same shape; {_FLOATS}."""
+_MU = f"""\
+mu, logvar : array_like
+    Means and logarithms of variances of normal distributions, of equal shapes (samples, ...);
+    {_FLOATS}."""
+_SAMPLES = "\n    An item is a sample, an entry of the first axis"
+
+SAMPLE = {
+    ("x", "x_hat"): _of_operands(
+        f'{_X}{_SAMPLES}; with ``per="element"`` an element.', "`x_hat`, in its shape; `x` has none"
+    ),
+    ("mu", "logvar"): _of_operands(f"{_MU}{_SAMPLES}.", "`mu` and `logvar`: a tuple"),
+    ("x", "x_hat", "mu", "logvar"): _of_operands(
+        f"{_X}\n{_MU}{_SAMPLES}, of which `mu` has as many as `x`.", "`x_hat`, `mu` and `logvar`: a tuple"
+    ),
+}
+
 REGION = Shared(
     """\
 y_true : array_like

@@ -1,7 +1,8 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
 What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall`,
-`_region.RegionCall`, `_box.BoxCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall` and `_in_batch.BatchCall`.
+`_region.RegionCall`, `_box.BoxCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall`, `_in_batch.BatchCall` and
+`_samples.SampleCall`.
 """
 
 from __future__ import annotations
@@ -133,6 +134,10 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
         from lossfast._in_batch import BatchCall
 
         return BatchCall(loss, y_true, y_pred, params, nthreads)
+    if loss.declaration.family == "sample":
+        from lossfast._samples import SampleCall
+
+        return SampleCall(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "sequence":
         from lossfast._ctc import SequenceCall
 
@@ -208,7 +213,7 @@ def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any
     if want & HESS and declaration.no_hessian:
         raise NotImplementedError(f"{loss.name} has no Hessian: {declaration.no_hessian}")
     given = {k: params.pop(k) for k in _OPTIONS if k in params and k in declaration.options}
-    if declaration.family in ("embedding", "batch"):
+    if declaration.family in ("embedding", "batch", "sample"):
         from lossfast._embedding import evaluate as of_vectors
 
         return of_vectors(loss, want, y_true, y_pred, **given, params=params)

@@ -1,7 +1,8 @@
 """What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel that computes it.
 
-`pointwise`, `classwise`, `region`, `box`, `sequence`, `embedding` and `in_batch` turn a specification into a registered
-loss of their family; the rest of the package, its tests, its documentation and its benchmarks read the registry.
+`pointwise`, `classwise`, `region`, `box`, `sequence`, `embedding`, `in_batch` and `samplewise` turn a specification
+into a registered loss of their family; the rest of the package, its tests, its documentation and its benchmarks read
+the registry.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from lossfast._declarations import (
     Params,
     Pointwise,
     Region,
+    Samplewise,
     Sequence,
+    Term,
     VectorKernel,
 )
-from lossfast._docs import BOX, CLASSWISE, EMBEDDING, POINTWISE, REGION, SEQUENCE, Shared, docstring
+from lossfast._docs import BOX, CLASSWISE, EMBEDDING, POINTWISE, REGION, SAMPLE, SEQUENCE, Shared, docstring
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -427,6 +430,40 @@ def in_batch(
                 by_pairs=by_pairs,
             ),
             EMBEDDING["labels", "embeddings"],
+        )
+
+    return register
+
+
+def samplewise(
+    class_name: str,
+    family: type[Samplewise],
+    *,
+    formula: str,
+    terms: Callable[..., tuple[Term, ...]],
+    aliases: tuple[str, ...] = (),
+    **params: Param,
+) -> Callable[[Callable[..., Gradients]], Loss]:
+    """Register the decorated specification ``spec(*operands, **params) -> Gradients`` of samples as a loss.
+
+    ``terms(single, **params)`` are the kernels that it is made of, for arithmetic in float32 or float64.
+    """
+
+    def register(spec: Callable[..., Gradients]) -> Loss:
+        return _registered(
+            family(
+                name=spec.__name__,
+                spec=spec,
+                params=params,
+                class_name=class_name,
+                names=(),
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="none",
+                boosting="",
+                terms=terms,
+            ),
+            SAMPLE[family.arguments],
         )
 
     return register

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import lossfast.autoencoder
 import lossfast.classification
 import lossfast.detection
 import lossfast.metric
@@ -381,6 +382,15 @@ TABLE = (
         alternatives="margin_ranking of scores",
         avoid="",
         words="faces retrieval embeddings metric learning",
+    ),
+    Recommendation(
+        problem="variational autoencoder",
+        target="x: the data",
+        first_choice="vae",
+        prediction="x_hat, mu and logvar",
+        alternatives="reconstruction without a distribution, gaussian_kl alone",
+        avoid="the mean over elements, which makes the divergence count too much",
+        words="vae elbo latent generative reconstruction",
     ),
     Recommendation(
         problem="boosting weak learners",

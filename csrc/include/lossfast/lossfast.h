@@ -176,7 +176,7 @@ typedef struct {
 
     lf_out value;        /* w l */
     lf_out grad;         /* scale w dl/dpred */
-    lf_out hess;         /* scale w d2l/dpred2 */
+    lf_out hess;         /* scale w d2l/dpred2; of gaussian_kl scale w dl/dtarget */
     double scale;        /* 1 / sum of weights: derivatives of the weighted mean */
     double *sum;         /* sum w l, over everything ... */
     size_t row;          /*   ... or, if not 0, sum[i] over elements i * row ... (i + 1) * row - 1; row divides n */
