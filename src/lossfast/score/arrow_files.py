@@ -53,7 +53,7 @@ def numbers(column: Any, path: str, start: int, name: str) -> Array:
     if t.is_decimal(kind):
         column = column.cast(pa.float64())
     elif not (t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind)):
-        hint = " (losses of classes alone take lists)" if t.is_list(kind) or t.is_fixed_size_list(kind) else ""
+        hint = " (losses of classes and of vectors alone take lists)" if _is_lists(kind) else ""
         raise BadData(f"holds {kind}, expected bool, integer or float{hint}", path, column=name)
     if t.is_null(kind):
         column = column.cast(pa.float64())
@@ -70,10 +70,10 @@ def _is_lists(kind: Any) -> bool:
     return bool(t.is_fixed_size_list(kind) or t.is_list(kind) or t.is_large_list(kind))
 
 
-def lists(column: Any, path: str, start: int, name: str, classes: int | None) -> Array:
+def lists(column: Any, path: str, start: int, name: str, width: int | None, each: str = "class") -> Array:
     """A pyarrow array of lists of one length as a NumPy matrix, without a copy where `numbers` makes none.
 
-    Without a number of classes the first list has the right length.
+    Without a width the first list has the right length; a number is one for `each`.
     """
     if isinstance(column.type, pa.BaseExtensionType):  # a tensor of fixed shape
         column = column.storage
@@ -83,19 +83,19 @@ def lists(column: Any, path: str, start: int, name: str, classes: int | None) ->
         row = start + pc.index(column.is_null(), True).as_py()
         raise BadData("is null, expected a list of numbers: fill or drop nulls first", path, row, name)
     if pa.types.is_fixed_size_list(column.type):
-        classes = column.type.list_size
+        width = column.type.list_size
     elif len(column):
         lengths = _shared(pc.list_value_length(column))
-        classes = int(lengths[0]) if classes is None else classes
-        wrong = lengths != classes
+        width = int(lengths[0]) if width is None else width
+        wrong = lengths != width
         if wrong.any():
             row = int(wrong.argmax())
-            what = f"is a list of {lengths[row]}, expected {classes}: a number for each class"
+            what = f"is a list of {lengths[row]}, expected {width}: a number for each {each}"
             raise BadData(what, path, start + row, name)
-    values, width = column.flatten(), classes or 0
+    values, width = column.flatten(), width or 0
     if values.null_count:
         row, k = divmod(pc.index(values.is_null(), True).as_py(), width)
-        raise BadData(f"class {k} is null, expected a number: fill or drop nulls first", path, start + row, name)
+        raise BadData(f"{each} {k} is null, expected a number: fill or drop nulls first", path, start + row, name)
     return numbers(values, path, start, name).reshape(len(column), width)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
@@ -29,14 +30,12 @@ class Layout:
         self.loss, self.columns = loss, columns
         declaration = loss.declaration
         self.rule = declaration if isinstance(declaration, Classwise) else None
+        self.may_be_lists = self.rule is not None
         self.target: tuple[str, ...] = (columns.target,)
         self.pred: tuple[str, ...] = (columns.pred,)
         self.soft = False  # whether the target has a number for each class
         self.classes: int | None = None
         self.first = ""  # the file that said so
-        if declaration.family not in ("pointwise", "classwise"):
-            given = " and ".join(declaration.arguments[:2])
-            raise BadCall(f"{loss.name} takes {given}, which files of rows do not hold")
         if self.rule is not None and loss.get_params()["axis"] not in (-1, 1):
             raise BadCall(f"axis is {loss.get_params()['axis']}, expected -1: in files each row has its classes")
 
@@ -90,30 +89,11 @@ class Layout:
 
     def _named(self, option: str, source: Source) -> tuple[str, ...]:
         """The columns that an option stands for: a name, or a pattern's columns in natural order."""
-        text = getattr(self.columns, option)
-        if text in source.names or not re.search(r"[*?[]", text):
-            return (text,)
-        found = sorted({name for name in source.names if fnmatchcase(name, text)}, key=natural)
-        if not found:
-            raise BadCall(
-                f"{source.path} has no column that matches --{option} {text!r}; it has {listed(source.names)}"
-            )
-        if self.rule is None:
-            raise BadCall(
-                f"{self.loss.name} takes one number per row, not the pattern --{option} {text!r}, which stands for "
-                f"{listed(found, 6)} in {source.path}"
-            )
-        if len(found) == 1:
-            raise BadCall(
-                f"{source.path}: --{option} {text!r} matches {found[0]!r} alone, expected a column for each class"
-                + (" (a column of lists is given by its name)" if source.width(found[0]) is not None else "")
-            )
         c = self.columns
         roles = {"target": c.target, "pred": c.pred, "weight": c.weight, "by": c.by}
-        for role, name in (*roles.items(), *(("param-column", name) for name in c.params.values())):
-            if role != option and name in found:
-                raise BadCall(f"{source.path}: --{option} {text!r} matches {name!r} too, which is --{role}")
-        return tuple(found)
+        others = [*((k, v) for k, v in roles.items() if k != option), *(("param-column", v) for v in c.params.values())]
+        single = f"{self.loss.name} takes one number per row" if self.rule is None else ""
+        return columns_of(option, getattr(c, option), source, others, single, "class")
 
     def _predicted(self, source: Source, pred: Sequence[str]) -> int:
         """The number of classes; 0 if a column of lists has no rows."""
@@ -184,20 +164,30 @@ class Layout:
 
     # --- What they hold ---
 
-    def operands(self, block: Block) -> tuple[Array, Array]:
+    def operands(self, block: Block) -> tuple[Array, ...]:
         """Target and predictions of a block."""
         if self.rule is None:
             return block.numbers(self.target[0]), block.numbers(self.pred[0])
         pred = block.matrix(self.pred, self.classes)
         return (block.matrix(self.target, self.classes) if self.soft else block.numbers(self.target[0])), pred
 
-    def kept(self, target: Array) -> Array | None:
+    def shown(self, operands: Sequence[Array], row: int) -> tuple[Any, Any]:
+        """What is reported of one of the worst rows: target and prediction."""
+        target, pred = operands
+        return target[row].tolist(), pred[row].tolist()
+
+    def kept(self, operands: Sequence[Array]) -> Array | None:
         """Which rows are not ignored; None: all."""
+        target = operands[0]
         ignore = self.loss.get_params().get("ignore_index") if self.rule is not None else None
         if ignore is None:
             return None
         kept = np.asarray((target.astype(np.float64) if target.dtype.kind == "f" else target) != ignore)
         return None if kept.all() else kept
+
+    def dimensions(self) -> dict[str, int]:
+        """For the report: of losses of vectors."""
+        return {}
 
     def located(self, name: str, k: int | None, what: str) -> tuple[str | None, str]:
         """Column and sentence for what is wrong with an argument, of class `k` where it has classes."""
@@ -210,6 +200,33 @@ class Layout:
             order = f"; the classes are {listed(self.pred, 4)}, in this order" if len(self.pred) > 1 else ""
             return columns[0], what + order
         return (columns[k], what) if len(columns) > 1 else (columns[0], f"class {k} {what}")
+
+
+def columns_of(
+    option: str, text: str, source: Source, others: Iterable[tuple[str, str | None]], single: str, each: str
+) -> tuple[str, ...]:
+    """The columns that an option stands for: a name, or a pattern's columns in natural order, a column for `each`.
+
+    `others` are the columns of other options, which a pattern must not match; `single` says why it may be none.
+    """
+    if text in source.names or not re.search(r"[*?[]", text):
+        return (text,)
+    found = sorted({name for name in source.names if fnmatchcase(name, text)}, key=natural)
+    if not found:
+        raise BadCall(f"{source.path} has no column that matches --{option} {text!r}; it has {listed(source.names)}")
+    if single:
+        raise BadCall(
+            f"{single}, not the pattern --{option} {text!r}, which stands for {listed(found, 6)} in {source.path}"
+        )
+    if len(found) == 1:
+        raise BadCall(
+            f"{source.path}: --{option} {text!r} matches {found[0]!r} alone, expected a column for each {each}"
+            + (" (a column of lists is given by its name)" if source.width(found[0]) is not None else "")
+        )
+    for role, name in others:
+        if name in found:
+            raise BadCall(f"{source.path}: --{option} {text!r} matches {name!r} too, which is --{role}")
+    return tuple(found)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

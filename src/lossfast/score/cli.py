@@ -17,6 +17,7 @@ import lossfast
 from lossfast._declarations import SPELLINGS
 from lossfast._errors import did_you_mean
 from lossfast.score.errors import BadCall, BadData, MissingExtra
+from lossfast.score.report import option_of
 
 OK, INTERNAL, USAGE, BAD_DATA, SYSTEM, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -29,6 +30,20 @@ exit codes:
   4    the system: a file that cannot be read or written, no space, no memory
   130  interrupted; as after every failure, no output file is left behind
 """
+
+
+OPERANDS = {
+    "anchor": "for triplet: vectors, by a quoted pattern ('a_*') or a column of lists, and so are the next",
+    "positive": "those that should be near",
+    "negative": "those that should be far",
+    "same": "for contrastive and cosine_embedding: whether the next two are alike",
+    "x1": "vectors, for margin_ranking scores, of which --target says which is higher",
+    "x2": "the others",
+    "x": "for reconstruction and vae: the data",
+    "x_hat": "what has been made of them",
+    "mu": "for gaussian_kl and vae: means",
+    "logvar": "and logarithms of variances",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,18 +70,14 @@ def _arguments() -> _Parser:
     add = score.add_argument
     add("files", nargs="+", metavar="FILE", help="a file, or a folder of files")
     add("--loss", required=True, help="name of the loss: see lossfast losses")
-    add(
-        "--target",
-        required=True,
-        metavar="COLUMN",
-        help="what is true: numbers, class labels, or soft targets as --pred",
-    )
+    add("--target", metavar="COLUMN", help="what is true: numbers, class labels, or soft targets as --pred")
     add(
         "--pred",
-        required=True,
         metavar="COLUMN",
         help="what is predicted; for losses of classes a quoted pattern ('p_*') or a column of lists",
     )
+    for argument, text in OPERANDS.items():
+        add(f"--{option_of(argument)}", dest=argument, metavar="COLUMN", help=text)
     add("--weight", metavar="COLUMN", help="how much each row counts")
     add(
         "--param",
@@ -176,6 +187,7 @@ def _score(args: argparse.Namespace) -> int:
             args.target,
             args.pred,
             args.weight,
+            operands={k: getattr(args, k) for k in OPERANDS if getattr(args, k) is not None},
             param_columns=_pairs("--param-column", args.param_column),
             by=args.by,
             worst=args.worst,
@@ -301,6 +313,7 @@ def _in_options(message: str) -> str:
         ("(from_logits=True)", "(--param from_logits=true)"),
         ("or ignore_index", "or --param ignore_index"),
         ("are y_true and y_pred swapped?", "are --target and --pred swapped?"),
+        ("are x and x_hat swapped?", "are --x and --x-hat swapped?"),
         ("(force replaces it)", "(--force replaces it)"),
         ("choose others with keys", "choose others with --keys"),
     ):

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from lossfast._errors import did_you_mean
@@ -21,6 +22,7 @@ from lossfast.score.errors import BadCall
 from lossfast.score.part import Job, Part
 from lossfast.score.readers import Block, find_files, load_readers, open_source
 from lossfast.score.report import Columns, Group, Report, WorstRow
+from lossfast.score.vectors import FAMILIES, VectorLayout, operands_of
 from lossfast.score.writer import Writer
 
 MOST_THREADS = 8  # by default: more only wait for the reader, and each holds a block
@@ -31,10 +33,11 @@ Progress = Callable[[int, float], None]
 def score_files(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     loss: str | Mapping[str, Any] | type[Loss] | Loss,
-    target: str,
-    pred: str,
+    target: str | None = None,
+    pred: str | None = None,
     weight: str | None = None,
     *,
+    operands: Mapping[str, str] | None = None,
     param_columns: Mapping[str, str] | None = None,
     by: str | None = None,
     worst: int = 0,
@@ -59,6 +62,9 @@ def score_files(
         The columns of y_true, y_pred and sample_weight.  For losses of classes the predictions, and soft targets, are
         a pattern with shell wildcards such as "p_*", whose columns are the classes in natural order (p_2 before
         p_10), or one column of lists or a matrix.
+    operands : mapping, optional
+        The columns of the arguments of other losses, such as ``{"anchor": "a", "positive": "p", "negative": "n"}``:
+        of lists, matrices or patterns, as for predictions of classes.
     param_columns : mapping, optional
         Columns for parameters of the loss that may be arrays, such as ``{"var": "sigma2"}``.
     by : str, optional
@@ -98,8 +104,8 @@ def score_files(
         if value is not None and value < least:
             raise BadCall(f"{name} is {value}, expected at least {least}")
     found = _loss(loss, param_columns or {})
-    columns = Columns(target, pred, weight, by, dict(param_columns or {}))
-    layout = Layout(found, columns)
+    layout = _layout(found, {"y_true": target, "y_pred": pred, **(operands or {})}, weight, by, param_columns)
+    columns = layout.columns
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     files = find_files([os.fspath(p) for p in paths])
@@ -150,6 +156,22 @@ def score_files(
         if writer is not None:
             writer.commit()
     return merged.report(layout, os.fspath(out) if out is not None else None, time.perf_counter() - began)
+
+
+def _layout(
+    loss: Loss,
+    operands: Mapping[str, str | None],
+    weight: str | None,
+    by: str | None,
+    param_columns: Mapping[str, str] | None,
+) -> Layout:
+    """The columns of a loss's arguments, in the way of its family."""
+    d = loss.declaration
+    if d.family not in ("pointwise", "classwise", *FAMILIES):
+        raise BadCall(f"{loss.name} takes {' and '.join(d.arguments[:2])}, which files of rows do not hold")
+    found = operands_of(loss, dict(operands))
+    columns = Columns(found.get("y_true", ""), found.get("y_pred", ""), weight, by, dict(param_columns or {}))
+    return VectorLayout(loss, replace(columns, operands=found)) if d.family in FAMILIES else Layout(loss, columns)
 
 
 def _loss(loss: Any, param_columns: Mapping[str, str]) -> Loss:
@@ -223,7 +245,8 @@ class _Merged:
         groups = [Group(key, self.groups[key].result()) for key in sorted(self.groups, key=_group_order)]
         classes = layout.summary(sum(self.rows.values()) - summary.count)
         loss, columns = self.total.loss, layout.columns
-        return Report(loss, columns, self.rows, summary, groups, self.worst, out, seconds, classes)
+        found = (loss, columns, self.rows, summary, groups, self.worst, out, seconds, classes)
+        return Report(*found, layout.dimensions())
 
 
 def _group_order(key: Any) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,30 +42,34 @@ class Job:
 
     def part(self, block: Block) -> Part:
         names = self.columns
-        target, pred = self.layout.operands(block)
+        operands = self.layout.operands(block)
         weight = block.numbers(names.weight) if names.weight is not None else None
         params = {k: block.numbers(v) for k, v in names.params.items()}
         total = self.loss.accumulator()
-        if self.layout.rule is not None and not block.rows:  # of lists that are not there the length is unknown
+        if self.layout.may_be_lists and not block.rows:  # of lists that are not there the length is unknown
             return Part(block, total, {}, [], np.empty(0) if self.per_row else None, None)
         try:
-            total.update(target, pred, sample_weight=weight, n_threads=1, **params)
+            total.update(*operands, sample_weight=weight, n_threads=1, **params)
         except ValueError as error:
             raise self._explained(str(error), block) from error
         losses = None
         if self.per_row or (self.worst and self._may_have_worst(total)):
-            losses = self.loss(target, pred, reduction="none", n_threads=1, check=False, **params)
-        kept = self.layout.kept(target)
-        groups = {} if names.by is None else self._groups(block, names.by, target, pred, weight, params)
-        worst = [] if losses is None else self._worst_rows(block, target, pred, weight, losses, kept)
+            losses = self.loss(*operands, reduction="none", n_threads=1, **self._unchecked(), **params)
+        kept = self.layout.kept(operands)
+        groups = {} if names.by is None else self._groups(block, names.by, operands, weight, params)
+        worst = [] if losses is None else self._worst_rows(block, operands, weight, losses, kept)
         return Part(block, total, groups, worst, losses if self.per_row else None, kept)
 
     def _may_have_worst(self, total: Accumulator) -> bool:
         seen = total.result()
         return self.floor is None or seen.nonfinite > 0 or seen.max >= self.floor
 
+    def _unchecked(self) -> dict[str, bool]:
+        """All is known to be good, once an accumulator has seen it."""
+        return {"check": False} if "check" in self.loss.declaration.options else {}
+
     def _worst_rows(
-        self, block: Block, target: Array, pred: Array, weight: Array | None, losses: Array, kept: Array | None
+        self, block: Block, operands: Sequence[Array], weight: Array | None, losses: Array, kept: Array | None
     ) -> list[WorstRow]:
         rows = []
         if kept is None:
@@ -74,16 +79,15 @@ class Job:
             positions = among[worst_positions(losses[among], self.worst)]
         for i in positions.tolist():
             own = None if weight is None else weight[i].item()
-            row = WorstRow(block.path, block.start + i, target[i].tolist(), pred[i].tolist(), losses[i].item(), own)
-            rows.append(row)
+            target, pred = self.layout.shown(operands, i)
+            rows.append(WorstRow(block.path, block.start + i, target, pred, losses[i].item(), own))
         return rows
 
     def _groups(
         self,
         block: Block,
         by: str,
-        target: Array,
-        pred: Array,
+        operands: Sequence[Array],
         weight: Array | None,
         params: dict[str, Array],
     ) -> dict[Any, Accumulator]:
@@ -97,7 +101,7 @@ class Job:
             codes = codes.astype(np.uint16)  # NumPy sorts these by radix
         order = np.argsort(codes, kind="stable")
         bounds = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(keys))))).tolist()
-        target, pred = target[order], pred[order]
+        operands = [x[order] for x in operands]
         weight = None if weight is None else weight[order]
         params = {k: v[order] for k, v in params.items()}
         found: dict[Any, Accumulator] = {}
@@ -108,7 +112,8 @@ class Job:
                 found[key] = self.loss.accumulator()
             own = {k: v[a:b] for k, v in params.items()}
             w = None if weight is None else weight[a:b]
-            found[key].update(target[a:b], pred[a:b], sample_weight=w, n_threads=1, check=False, **own)
+            some = [x[a:b] for x in operands]
+            found[key].update(*some, sample_weight=w, n_threads=1, **self._unchecked(), **own)
         return found
 
     def _explained(self, message: str, block: Block) -> BadData:

@@ -56,15 +56,15 @@ class Block(NamedTuple):
             raise BadData(f"has {shape} numbers in each row, expected one", self.path, column=name)
         return column  # type: ignore[no-any-return]
 
-    def matrix(self, names: Sequence[str], classes: int | None) -> Array:
-        """A row of numbers, one for each class, for each row: of several columns, or of one that holds lists."""
+    def matrix(self, names: Sequence[str], width: int | None, each: str = "class") -> Array:
+        """A row of numbers, one for `each`, for each row: of several columns, or of one that holds lists."""
         if len(names) > 1:
             return np.stack([self.numbers(name) for name in names], axis=1)
         column = self.columns[names[0]]
         if not isinstance(column, np.ndarray):
             from lossfast.score.arrow_files import lists
 
-            column = lists(column, self.path, self.start, names[0], classes)
+            column = lists(column, self.path, self.start, names[0], width, each)
         if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
             raise BadData(f"holds {column.dtype}, expected bool, integer or float", self.path, column=names[0])
         return column  # type: ignore[no-any-return]

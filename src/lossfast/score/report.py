@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,21 @@ from lossfast.accumulator import Summary
 VERSION = 1  # of what `Report.to_dict` returns
 
 
+def option_of(argument: str) -> str:
+    """The option of the command that gives the column of a loss's argument."""
+    return {"y_true": "target", "y_pred": "pred"}.get(argument, argument).replace("_", "-")
+
+
 @dataclass(frozen=True)
 class Columns:
-    """Which column is what."""
+    """Which column is what; of losses of vectors and autoencoders `operands` says so, by argument."""
 
     target: str
     pred: str
     weight: str | None
     by: str | None
     params: dict[str, str]
+    operands: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Group:
 class WorstRow:
     """A row with a large loss; `row` counts from 0 within its file, and the loss is not weighted.
 
-    Of a loss of classes `pred` is a list, and so is `target` if it has a number for each class.
+    Of a loss of classes `pred` is a list, and so is `target` if it has a number for each class.  Of a loss of vectors
+    `target` is the label, if there is one, and `pred` None; of scores it is a list of these.
     """
 
     file: str
@@ -77,6 +84,7 @@ class Report:
     out: str | None
     seconds: float
     classes: ClassColumns | None = None
+    dimensions: dict[str, int] | None = None  # of a loss of vectors or of an autoencoder: of each operand
 
     @property
     def rows_per_second(self) -> float:
@@ -90,22 +98,27 @@ class Report:
             "version": VERSION,
             "loss": {"name": self.loss.name, "params": self.loss.get_params()},
             "columns": {
-                "target": c.target,
-                "pred": c.pred,
+                **({option_of(k): v for k, v in c.operands.items()} or {"target": c.target, "pred": c.pred}),
                 "weight": c.weight,
                 "by": c.by,
                 "params": c.params,
             },
             **({"classes": vars(self.classes)} if self.classes is not None else {}),
+            **({"dimensions": {option_of(k): v for k, v in self.dimensions.items()}} if self.dimensions else {}),
             "files": [{"path": path, "rows": rows} for path, rows in self.files.items()],
             "summary": self.summary._asdict(),
         }
         if c.by is not None:
             found["groups"] = [{"key": g.key, **g.summary._asdict()} for g in self.groups]
         if self.worst:
-            found["worst"] = [vars(row) for row in self.worst]
+            found["worst"] = [self._told(row) for row in self.worst]
         found |= {"out": self.out, "seconds": self.seconds, "rows_per_second": self.rows_per_second}
         return plain(found)  # type: ignore[no-any-return]
+
+    def _told(self, row: WorstRow) -> dict[str, Any]:
+        """A row without what there is none of."""
+        absent = ("target", "pred") if self.columns.operands else ()
+        return {k: v for k, v in vars(row).items() if k not in absent or v is not None}
 
     def facts(self) -> list[tuple[str, str]]:
         """Names and values of the summary, for people."""
@@ -114,6 +127,10 @@ class Report:
         if self.classes is not None:
             rows += [("ignored", f"{self.classes.ignored:,}")] if self.classes.ignored else []
             rows += [("classes", f"{self.classes.count:,}{_ends(self.classes.pred)}")]
+        if self.dimensions:
+            widths = set(self.dimensions.values())
+            each = ", ".join(f"{width:,} of {option_of(name)}" for name, width in self.dimensions.items())
+            rows += [("dimensions", f"{widths.pop():,}" if len(widths) == 1 else each)]
         weighted = self.columns.weight is not None or s.weight != s.count
         rows += [("total weight", _shown(s.weight))] if weighted else []
         rows += [(name, _shown(getattr(s, name))) for name in ("mean", "sum", "std", "min", "max")]
@@ -148,20 +165,29 @@ class Report:
         """Header and rows; the file only where there are several."""
         several, weighted = len(self.files) > 1, self.columns.weight is not None
         names = [str(self.columns.weight)] if weighted else []
-        target, pred = self.columns.target, self.columns.pred
-        operands = [target, pred]
-        if self.classes is not None:  # of many numbers those that tell most
-            if any(isinstance(w.target, list) for w in self.worst):
-                target = f"largest {target}"
-            operands = [target, f"its {pred}", f"largest {pred}", "at class"]
+        operands = self._worst_operands()
         header = ["row", *operands, "loss", *names, *(["file"] if several else [])]
         rows = []
         for w in self.worst:
-            values = [w.target, w.pred] if self.classes is None else _told(w.target, w.pred)
+            values = _told(w.target, w.pred) if self.classes is not None else [w.target, w.pred]
+            if self.columns.operands:
+                values = ([] if w.target is None else [w.target]) + (w.pred or [])
             cells = [f"{w.row}", *(f"{v:.6g}" for v in (*values, w.loss))]
             cells += [f"{w.weight:.6g}"] if w.weight is not None else []
             rows.append([*cells, *([w.file] if several else [])])
         return header, rows
+
+    def _worst_operands(self) -> list[str]:
+        """The names of the columns that say what the worst rows hold."""
+        c = self.columns
+        if c.operands:
+            label, *scores = c.operands.values()
+            shown = self.worst[0]
+            return ([] if shown.target is None else [label]) + (scores if shown.pred else [])
+        if self.classes is None:
+            return [c.target, c.pred]
+        soft = any(isinstance(w.target, list) for w in self.worst)  # of many numbers those that tell most
+        return [f"largest {c.target}" if soft else c.target, f"its {c.pred}", f"largest {c.pred}", "at class"]
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Title, header and rows of each table there is."""
