@@ -97,6 +97,20 @@ def test_sequence(benchmark: Any, loss: Any, want: str, shape: tuple[int, int, i
     take_times(benchmark, loss, want, f"shape={shape}", [rng.integers(1, classes, (samples, labels)), logits])
 
 
+def time_gradients(benchmark: Any, loss: Any, want: str, shape: tuple[int, int], operands: list[np.ndarray]) -> None:
+    """Of a loss with several gradients."""
+    method = loss if want == "value" else loss.value_and_grad
+    gradients = method(*operands)
+    out = {}
+    if want != "value":
+        made = gradients[1] if isinstance(gradients[1], tuple) else (gradients[1],)
+        out = {"out": (None, *map(np.zeros_like, made))}
+    benchmark.group = f"{want}, shape={shape}"
+    benchmark.extra_info |= {"loss": named(loss), "isa": lf.isa(), "threads": lf.get_num_threads()}
+    result = benchmark(lambda: method(*operands, **out))
+    assert np.isfinite(result if want == "value" else result[0])
+
+
 @pytest.mark.parametrize("shape", VECTORS, ids=str)
 @pytest.mark.parametrize("want", ["value", "value+grad"])
 @pytest.mark.parametrize("loss", losses("embedding"), ids=named)
@@ -105,16 +119,17 @@ def test_embedding(benchmark: Any, loss: Any, want: str, shape: tuple[int, int])
     rng, d = np.random.default_rng(0), loss.declaration
     vectors = [rng.standard_normal(shape, np.float32) for _ in range(len(d.arguments) - d.labelled)]
     labels = [rng.integers(0, 2, shape[:1] if d.vectors else shape)] if d.labelled else []
-    method = loss if want == "value" else loss.value_and_grad
-    gradients = method(*labels, *vectors)
-    out = {}
-    if want != "value":
-        made = gradients[1] if isinstance(gradients[1], tuple) else (gradients[1],)
-        out = {"out": (None, *map(np.zeros_like, made))}
-    benchmark.group = f"{want}, shape={shape}"
-    benchmark.extra_info |= {"loss": named(loss), "isa": lf.isa(), "threads": lf.get_num_threads()}
-    result = benchmark(lambda: method(*labels, *vectors, **out))
-    assert np.isfinite(result if want == "value" else result[0])
+    time_gradients(benchmark, loss, want, shape, [*labels, *vectors])
+
+
+@pytest.mark.parametrize("shape", VECTORS, ids=str)
+@pytest.mark.parametrize("want", ["value", "value+grad"])
+@pytest.mark.parametrize("loss", losses("sample"), ids=named)
+def test_sample(benchmark: Any, loss: Any, want: str, shape: tuple[int, int]) -> None:
+    """Rows of data, and of 32 latent variables."""
+    rng = np.random.default_rng(0)
+    shapes = [shape if name.startswith("x") else (shape[0], 32) for name in loss.declaration.arguments]
+    time_gradients(benchmark, loss, want, shape, [rng.standard_normal(s, np.float32) for s in shapes])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
