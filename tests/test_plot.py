@@ -1,6 +1,7 @@
 """Pictures show what the losses are, leave matplotlib as it was, and say what they cannot draw."""
 
 import builtins
+import math
 import re
 import subprocess
 import sys
@@ -244,6 +245,22 @@ def test_path_on_a_line(ax):
     x, y = lines["function"].get_data()
     np.testing.assert_array_equal(y, x**2)
     assert x[0] < 0.5 and x[-1] > 2
+
+
+def test_a_path_of_numbers(ax):
+    steps = np.array([2.0, 1.0, 0.5])
+    lf.plot.path(SimpleNamespace(path=steps), math.cos, ax)
+    np.testing.assert_array_equal(curves(ax)["path"].get_xydata(), np.c_[steps, [math.cos(x) for x in steps]])
+    x, y = curves(ax)["function"].get_data()
+    np.testing.assert_array_equal(y, [math.cos(at) for at in x])
+
+
+def test_a_path_of_points_of_another_shape(ax):
+    steps = np.array([[[2.0], [1.0]], [[1.0], [0.5]]])
+    shapes = set()
+    lf.plot.path(SimpleNamespace(path=steps), lambda x: shapes.add(x.shape) or float((x**2).sum()), ax, points=5)
+    np.testing.assert_array_equal(curves(ax)["path"].get_xydata(), steps[..., 0])
+    assert shapes == {(2, 1)}
 
 
 def test_a_path_that_stays_where_it_is(ax):

@@ -216,6 +216,24 @@ except MemoryError:
     assert python(code).stdout == "MemoryError\n"
 
 
+@pytest.mark.compiled
+def test_a_workspace_that_is_missing_is_an_error():
+    code = """
+import resource, numpy as np, lossfast as lf
+labels = np.broadcast_to(np.int8([[1, 2] * 5000]), (1, 10_000))
+logits = np.broadcast_to(np.float32(0), (1, 2_000_000, 3))
+grad = np.full(logits.shape, 7, np.float32)
+lf.ctc.grad([[1]], grad[:, :2])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**24, used + 2**24))
+try:
+    lf.ctc.grad(labels, logits, out=grad)
+except MemoryError:
+    print("MemoryError", (grad == 7).all())
+"""
+    assert python(code).stdout == "MemoryError True\n"
+
+
 def test_signals_are_left_to_their_owners():
     heard = []
     before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(time.monotonic()))

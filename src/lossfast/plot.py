@@ -440,17 +440,17 @@ def _panel(ax: Any, series: dict[str, Array], panel: str) -> None:
         ax.legend(fontsize="small")
 
 
-def path(result: Any, fun: Callable[[Array], Any] | None = None, ax: Any = None, *, points: int = 101) -> Any:
+def path(result: Any, fun: Callable[[Any], Any] | None = None, ax: Any = None, *, points: int = 101) -> Any:
     """The way down: the points that a minimisation went through, on the function's contours, or its curve.
 
     Parameters
     ----------
     result : object
-        With the points `path`, of shape (steps + 1, d), d being 1 or 2, and their `losses`: what
+        With the points `path`, numbers or of one or two elements, and their `losses`: what
         ``lossfast.minimize(..., record_path=True)`` returns.
     fun : callable, optional
-        What was minimised: the value at a point of shape (d,), or a tuple that begins with it.  Without it only the
-        points are drawn.
+        What was minimised: the value at a point (a float, or an array of its shape), or a tuple that begins with it.
+        Without it only the points are drawn.
     ax : matplotlib Axes, optional
         Where to draw; by default a new figure.
     points : int
@@ -463,7 +463,7 @@ def path(result: Any, fun: Callable[[Array], Any] | None = None, ax: Any = None,
     Raises
     ------
     ValueError
-        For a path that was not recorded, or of more coordinates than 2.
+        For a path that was not recorded, or of points with more than two elements.
     ImportError
         Without matplotlib.
 
@@ -472,7 +472,7 @@ def path(result: Any, fun: Callable[[Array], Any] | None = None, ax: Any = None,
     >>> import lossfast as lf
     >>> lf.plot.path(result, fun)  # doctest: +SKIP
     """
-    steps = _recorded(result)
+    steps, shape = _recorded(result)
     if points < 2:
         raise ValueError(f"points is {points!r}, expected at least 2")
     ax = _axes(ax)
@@ -485,15 +485,15 @@ def path(result: Any, fun: Callable[[Array], Any] | None = None, ax: Any = None,
         x = steps[:, 0]
         if fun is not None:
             grid = np.linspace(*_around(x), points)
-            ax.plot(grid, [_value(fun, np.array([at])) for at in grid], color=GREY, lw=1.5, label="function")
-            losses = np.array([_value(fun, at) for at in steps])
+            ax.plot(grid, [_value(fun, shape, at) for at in grid], color=GREY, lw=1.5, label="function")
+            losses = np.array([_value(fun, shape, at) for at in x])
         else:
             losses = _losses(result, len(steps))
         ax.plot(x, losses, label="path", **line)
         ends, ylabel = (x, losses), "value"
     else:
         if fun is not None:
-            _contours(ax, fun, steps, points)
+            _contours(ax, fun, shape, steps, points)
         ax.plot(steps[:, 0], steps[:, 1], label="path", **line)
         ends, ylabel = (steps[:, 0], steps[:, 1]), "x[1]"
     outlined = {"ls": "none", "mec": "white", "zorder": 5}
@@ -504,20 +504,18 @@ def path(result: Any, fun: Callable[[Array], Any] | None = None, ax: Any = None,
     return ax
 
 
-def _recorded(result: Any) -> Array:
-    """The points, (steps + 1, d)."""
+def _recorded(result: Any) -> tuple[Array, tuple[int, ...]]:
+    """The points as rows, (steps + 1, d), and the shape that each had."""
     found = getattr(result, "path", getattr(result, "path_", None))
     if found is None:
         raise ValueError("result has no path: minimise with record_path=True")
     steps = np.asarray(found, dtype=np.float64)
-    if steps.ndim == 1:
-        steps = steps[:, None]
-    if steps.ndim != 2 or not len(steps) or steps.shape[1] not in (1, 2):
+    if not steps.ndim or not len(steps) or steps[0].size not in (1, 2):
         raise ValueError(f"the path has shape {steps.shape}, expected (steps + 1, d) with d = 1 or 2")
     if not np.isfinite(steps).all():
         first = tuple(np.argwhere(~np.isfinite(steps))[0])
         raise ValueError(f"path{position(first)} is {steps[first]}, expected finite numbers")
-    return steps
+    return steps.reshape(len(steps), -1), steps.shape[1:]
 
 
 def _losses(result: Any, count: int) -> Array:
@@ -527,8 +525,8 @@ def _losses(result: Any, count: int) -> Array:
     return found
 
 
-def _value(fun: Callable[[Array], Any], x: Array) -> float:
-    found = fun(x)
+def _value(fun: Callable[[Any], Any], shape: tuple[int, ...], *coordinates: float) -> float:
+    found = fun(np.reshape(coordinates, shape) if shape else float(coordinates[0]))
     return float(np.squeeze(found[0] if isinstance(found, tuple) else found))
 
 
@@ -539,10 +537,10 @@ def _around(x: Array) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _contours(ax: Any, fun: Callable[[Array], Any], steps: Array, points: int) -> None:
+def _contours(ax: Any, fun: Callable[[Any], Any], shape: tuple[int, ...], steps: Array, points: int) -> None:
     """Filled contours, with equal areas between levels: valleys show as well as walls."""
     xs, ys = (np.linspace(*_around(steps[:, k]), points) for k in (0, 1))
-    z = np.array([[_value(fun, np.array([x, y])) for x in xs] for y in ys])
+    z = np.array([[_value(fun, shape, x, y) for x in xs] for y in ys])
     known = z[np.isfinite(z)]
     levels = np.unique(np.quantile(known, np.linspace(0, 1, 16))) if known.size else np.zeros(1)
     if levels.size < 3:
