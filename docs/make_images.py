@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import matplotlib
 
@@ -55,17 +54,6 @@ def rosenbrock(x):
     return a**2 + 100 * b**2, np.array([-2 * a - 400 * x[0] * b, 200 * b])
 
 
-def descent(fun, x, rate: float, momentum: float, steps: int) -> SimpleNamespace:
-    """Gradient steps with momentum, every point kept."""
-    points, losses, speed = [x], [fun(x)[0]], np.zeros_like(x)
-    for _ in range(steps):
-        speed = momentum * speed - rate * fun(x)[1]
-        x = x + speed
-        points.append(x)
-        losses.append(fun(x)[0])
-    return SimpleNamespace(path=np.array(points), losses=losses)
-
-
 def masks() -> tuple[np.ndarray, np.ndarray]:
     """An ellipse, and logits that miss it by a little."""
     rows, columns = np.mgrid[:48, :64]
@@ -81,8 +69,8 @@ def main(folder: Path) -> None:
     save(lf.plot.loss("binary_focal_crossentropy", from_logits=True), folder / "focal.png")
     save(lf.plot.gallery(), folder / "gallery.png", dpi=65)
     save(lf.plot.history(history()), folder / "history.png")
-    way = descent(rosenbrock, np.array([-1.2, 1.0]), rate=5e-4, momentum=0.9, steps=500)
-    save(lf.plot.path(way, rosenbrock), folder / "path.png", dpi=70, colors=200)
+    found = lf.minimize(rosenbrock, [-1.2, 1.0], lf.optim.SGD(lr=5e-4, momentum=0.9), steps=500, record_path=True)
+    save(lf.plot.path(found, rosenbrock), folder / "path.png", dpi=70, colors=200)
     mask, logits = masks()
     save(lf.plot.segmentation(mask, logits, activation="sigmoid"), folder / "segmentation.png", dpi=65, colors=200)
 

@@ -1,5 +1,6 @@
 """CTC: against the sum over all paths, its derivative, its posteriors, its reductions."""
 
+import functools
 import itertools
 import math
 
@@ -412,41 +413,49 @@ def long_cases():
 LONG = {name: (shape, make) for name, shape, make in long_cases()}
 
 
-def assert_accurate(labels, logits):
+@functools.cache  # the reference takes longer than all else here, and instruction sets share it
+def long_case(name, dtype):
+    """Labels, logits, and what reference says of them."""
+    (samples, frames, classes, most), make = LONG[name]
+    rng = np.random.default_rng([frames, classes])
+    logits = make(rng, (samples, frames, classes)).astype(dtype)
+    labels = rng.integers(1, classes, (samples, most))
+    return labels, logits, *reference(labels, logits)
+
+
+@functools.cache
+def trained_case(frames, classes, most, about):
+    """The same of a trained model."""
+    labels, logits = trained(np.random.default_rng(frames), frames, 2, classes, most, about)
+    return labels, logits, *reference(labels, logits)
+
+
+def assert_accurate(labels, logits, want, slope):
     value, grad = lf.ctc.value_and_grad(labels, logits, reduction="none")
-    want, slope = reference(labels, logits)
     np.testing.assert_allclose(value, want, rtol=1e-6)
     np.testing.assert_allclose(grad, slope, rtol=0, atol=1e-5)
-    return want
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", LONG)
 def test_long_sequences_in_single_precision(name, isa):
-    (samples, frames, classes, most), make = LONG[name]
-    rng = np.random.default_rng([frames, classes])
-    logits = make(rng, (samples, frames, classes)).astype(np.float32)
-    assert_accurate(rng.integers(1, classes, (samples, most)), logits)
+    assert_accurate(*long_case(name, np.float32))
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("about", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("frames, classes, most", [(200, 29, 30), (1600, 29, 200), (10_000, 32, 500)])
 def test_small_losses_of_trained_models(frames, classes, most, about, isa):
-    labels, logits = trained(np.random.default_rng(frames), frames, 2, classes, most, about)
-    want = assert_accurate(labels, logits)
+    labels, logits, want, slope = trained_case(frames, classes, most, about)
+    assert_accurate(labels, logits, want, slope)
     assert (want > about / 5).all() and (want < about * 5).all()
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", LONG)
 def test_long_sequences_in_double_precision(name):
-    (samples, frames, classes, most), make = LONG[name]
-    rng = np.random.default_rng([frames, classes])
-    logits = make(rng, (samples, frames, classes))
-    labels = rng.integers(1, classes, (samples, most))
+    labels, logits, want, slope = long_case(name, np.float64)
     value, grad = lf.ctc.value_and_grad(labels, logits, reduction="none")
-    want, slope = reference(labels, logits)
     np.testing.assert_allclose(value, want, rtol=1e-12)
     np.testing.assert_allclose(grad, slope, rtol=0, atol=1e-15 * np.abs(want).max() * 100)  # what log space gives
 

@@ -359,6 +359,6 @@ def test_the_page_of_plots():
     page = (Path(__file__).resolve().parent.parent / "docs/plots.md").read_text()
     code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)).replace("plt.show()", "")
     exec(compile(code, "plots.md", "exec"), {})
-    assert len(plt.get_fignums()) == 2
+    assert len(plt.get_fignums()) == 3
     for image in re.findall(r"\]\((images/.*?)\)", page):
         assert (Path(__file__).resolve().parent.parent / "docs" / image).is_file(), image
