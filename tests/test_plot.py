@@ -185,6 +185,12 @@ def test_history(wrap):
     assert drawn[0]["best: 0.6 in epoch 2"].get_xydata().tolist() == [[2.0, 0.6]]
 
 
+def test_the_objective_is_with_the_loss():
+    axes = lf.plot.history({"loss": [3.0, 2.0], "objective": [3.5, 2.5], "lr": [0.1, 0.1]})
+    assert [list(curves(a)) for a in axes] == [["loss", "objective"], ["lr"]]
+    assert len({line.get_linestyle() for line in curves(axes[0]).values()}) == 2
+
+
 def test_history_in_axes(ax):
     assert lf.plot.history(HISTORY, ax) is ax
     assert list(curves(ax))[:2] == ["loss", "val_loss"] and ax.get_xlabel() == "epoch"

@@ -360,8 +360,9 @@ def history(history: Any, ax: Any = None, *, keys: Sequence[str] | None = None) 
 
     Notes
     -----
-    What is for validation (``val_...``) shares the panel of what it validates, dashed; the epoch with the lowest
-    validation loss is marked.  Axes are logarithmic where numbers are positive and of different magnitudes.
+    What is for validation (``val_...``) shares the panel of what it validates, dashed, and the objective, which has the
+    penalties too, that of the loss, dotted; the epoch with the lowest validation loss is marked.  Axes are logarithmic
+    where numbers are positive and of different magnitudes.
 
     Examples
     --------
@@ -371,7 +372,8 @@ def history(history: Any, ax: Any = None, *, keys: Sequence[str] | None = None) 
     series = _series(history, keys)
     panels: dict[str, list[str]] = {}
     for key in series:
-        panels.setdefault(key.removeprefix("val_"), []).append(key)
+        panel = key.removeprefix("val_")
+        panels.setdefault("loss" if panel == "objective" else panel, []).append(key)
     order = sorted(panels, key=lambda panel: (panel in RATES) - (panel == "loss"))
     single = ax is not None and hasattr(ax, "plot")
     order = order[:1] if single else order
@@ -419,10 +421,18 @@ def _panel(ax: Any, series: dict[str, Array], panel: str) -> None:
     numbers = np.concatenate([values[np.isfinite(values)] for values in series.values()])
     for key, values in series.items():
         validates = key.startswith("val_")
-        color = GREY if panel in RATES else RED if validates else BLUE
+        color = GREY if panel in RATES else RED if validates else GREEN if key == "objective" else BLUE
         epochs = np.arange(1, len(values) + 1)
         marker = "o" if len(values) == 1 else None
-        ax.plot(epochs, values, label=key, color=color, lw=1.8, ls="--" if validates else "-", marker=marker)
+        ax.plot(
+            epochs,
+            values,
+            label=key,
+            color=color,
+            lw=1.8,
+            ls="--" if validates else ":" if key == "objective" else "-",
+            marker=marker,
+        )
         if key == "val_loss" and np.isfinite(values).any():
             best = int(np.nanargmin(values))
             label = f"best: {values[best]:.4g} in epoch {best + 1}"
