@@ -17,7 +17,7 @@ import numpy as np
 from measure import digits, heading, publish, say, shown_time, table, use_processors
 
 import lossfast as lf
-from lossfast import linear
+from lossfast import _linear_crossentropy as linear
 
 
 def products(hidden: np.ndarray, weight: np.ndarray, logits: np.ndarray, outs: list[np.ndarray]) -> None:

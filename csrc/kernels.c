@@ -13,6 +13,7 @@
 #include "sequence/states.h"
 #include "sequence/paths.h"
 #include "embedding/vectors.h"
+#include "linear/loop.h"
 #include "region/loop.h"
 #include "region/losses.h"
 #include "box/losses.h"
@@ -174,6 +175,9 @@ const kernels LF_TABLE = {
     .vector_distances = vector_distances,
     .vector_combine = vector_combine,
     .vector_directions = vector_directions,
+    .linear_scores = linear_scores,
+    .linear_sums = linear_sums,
+    .linear_step = linear_step,
 #if LF_BITS == 64
     .join = join_parts,
 #endif

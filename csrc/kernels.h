@@ -216,6 +216,13 @@ typedef struct {
     void (*vector_directions)(vector_measure measure, int add, size_t rows, size_t n, size_t pitch, const void *a,
                               const void *b, double eps, double p, const double *top, const double *factor, double sign,
                               void *out);
+    /* Rows of a linear model, n a multiple of 4: linear/loop.h. */
+    void (*linear_scores)(size_t n, size_t features, const void *const *rows, const void *const *ahead,
+                          const void *coef, double intercept, void *scores);
+    void (*linear_sums)(size_t n, size_t features, const void *const *rows, const void *const *ahead,
+                        const void *factors, void *block, double *sums);
+    void (*linear_step)(size_t features, const double *sums, const void *center, double by_intercept, double scale,
+                        double rate, double l1, double l2, void *coef);
     const lf_region *region;
     size_t nregion;
     /* See region/loop.h; n positions, in whole runs but for the sums. */

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import lossfast
-from lossfast import _HOME, _MODULES
+from lossfast import _ESTIMATORS, _HOME, _MODULES
 from lossfast._loss import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,11 +66,12 @@ def page() -> str:
 
 def stub() -> str:
     """src/lossfast/__init__.pyi: the names that the package finds when it is asked for them."""
+    homes = _HOME | _ESTIMATORS
     lines = [
         "from typing import Any",
         "",
         *(f"from lossfast import {name} as {name}" for name in _MODULES),
-        *(f"from lossfast.{home} import {name} as {name}" for home, name in sorted((v, k) for k, v in _HOME.items())),
+        *(f"from lossfast.{home} import {name} as {name}" for home, name in sorted((v, k) for k, v in homes.items())),
         "",
         "__version__: str",
         "",

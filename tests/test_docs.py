@@ -17,11 +17,14 @@ MODULES = (
     "lossfast.catalogue",
     "lossfast.accumulator",
     "lossfast.generative",
-    "lossfast.linear",
+    "lossfast._linear_crossentropy",
     "lossfast.runtime",
     "lossfast.decoding",
     "lossfast.transcripts",
     "lossfast.sequence",
+    "lossfast.callbacks",
+    "lossfast.linear",
+    "lossfast.linear._estimators",
     "lossfast.optim",
     "lossfast.optim._rules",
     "lossfast.optim._lbfgs",
@@ -63,7 +66,7 @@ def test_examples_of_a_loss(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_a_module(name):
-    for test in doctest.DocTestFinder().find(importlib.import_module(name)):
+    for test in doctest.DocTestFinder().find(importlib.import_module(name), extraglobs={"np": np}):
         run(test)
 
 

@@ -42,11 +42,14 @@ def test_readme_python_runs():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page, count", [("docs/ctc.md", 1), ("docs/decoding.md", 2), ("docs/optim.md", 2)])
-def test_pages_run(page, count):
+@pytest.mark.parametrize(
+    "page, count", [("docs/ctc.md", 1), ("docs/decoding.md", 2), ("docs/optim.md", 2), ("docs/estimators.md", 1)]
+)
+def test_pages_run(page, count, tmp_path):
     """Their first examples, one after another."""
     code = "\n".join(blocks(page, "python")[:count])
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

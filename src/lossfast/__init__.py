@@ -29,7 +29,7 @@ _HOME = {
     "gan_discriminator": "generative",
     "gan_generator": "generative",
     "gradient_penalty": "generative",
-    "linear_crossentropy": "linear",
+    "linear_crossentropy": "_linear_crossentropy",
     "minimize": "optim._minimize",
     "ctc_posteriors": "sequence",
     "ctc_align": "decoding",
@@ -44,27 +44,33 @@ _HOME = {
     "get_include": "c_library",
     "get_library": "c_library",
 }
-_MODULES = ("optim", "plot", "schedules")
+_MODULES = ("callbacks", "linear", "optim", "plot", "schedules")
+_ESTIMATORS = {"GDClassifier": "linear", "GDRegressor": "linear"}  # the only ones that import scikit-learn
 
 
 def _all_names() -> dict[str, _Any]:
     _import_module("lossfast.runtime")
     losses: dict[str, _Any] = _import_module("lossfast.catalogue").public()
-    modules = {name: _import_module(f"lossfast.{name}") for name in _MODULES}
-    return losses | modules | {name: getattr(_import_module(f"lossfast.{home}"), name) for name, home in _HOME.items()}
+    return losses | {name: getattr(_import_module(f"lossfast.{home}"), name) for name, home in _HOME.items()}
 
 
 def __getattr__(name: str) -> _Any:
     if name.startswith("_"):
         raise AttributeError(f"module 'lossfast' has no attribute {name!r}")
+    if name in _MODULES:
+        return _import_module(f"lossfast.{name}")
+    if name in _ESTIMATORS:
+        return getattr(_import_module(f"lossfast.{_ESTIMATORS[name]}"), name)
     known = _all_names()
     if name not in known:
         from lossfast._errors import did_you_mean
 
-        raise AttributeError(f"module 'lossfast' has no attribute {name!r}" + did_you_mean(name, known))
+        raise AttributeError(
+            f"module 'lossfast' has no attribute {name!r}" + did_you_mean(name, [*known, *_MODULES, *_ESTIMATORS])
+        )
     globals().update(known)
     return known[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_all_names()})
+    return sorted({*globals(), *_all_names(), *_MODULES, *_ESTIMATORS})

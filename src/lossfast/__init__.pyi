@@ -1,8 +1,11 @@
 from typing import Any
 
+from lossfast import callbacks as callbacks
+from lossfast import linear as linear
 from lossfast import optim as optim
 from lossfast import plot as plot
 from lossfast import schedules as schedules
+from lossfast._linear_crossentropy import linear_crossentropy as linear_crossentropy
 from lossfast._loss import Loss as Loss
 from lossfast.accumulator import Accumulator as Accumulator
 from lossfast.c_library import get_include as get_include
@@ -18,7 +21,8 @@ from lossfast.decoding import ctc_greedy_decode as ctc_greedy_decode
 from lossfast.generative import gan_discriminator as gan_discriminator
 from lossfast.generative import gan_generator as gan_generator
 from lossfast.generative import gradient_penalty as gradient_penalty
-from lossfast.linear import linear_crossentropy as linear_crossentropy
+from lossfast.linear import GDClassifier as GDClassifier
+from lossfast.linear import GDRegressor as GDRegressor
 from lossfast.optim._minimize import minimize as minimize
 from lossfast.runtime import backend as backend
 from lossfast.runtime import get_num_threads as get_num_threads

@@ -252,6 +252,31 @@ cdef extern from "lossfast/lossfast.h" nogil:
                             const lf_control *control)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
 
+    ctypedef struct lf_linear_call:
+        size_t rows
+        size_t features
+        const void *x
+        const void *target
+        const void *weight
+        const void *center
+        const int64_t *order
+        size_t n
+        size_t batch
+        const double *param
+        void *coef
+        void *intercept
+        int fixed_intercept
+        const double *rate
+        size_t rates
+        void *by_coef
+        void *by_intercept
+        double l1
+        double l2
+        double *loss
+    size_t lf_linear_workspace(lf_dtype dtype, const lf_linear_call *call)
+    lf_status lf_linear_run(const lf_pointwise *loss, lf_dtype dtype, const lf_linear_call *call, void *workspace,
+                            size_t size, const lf_control *control, size_t *done)
+
     ctypedef struct lf_ctc_input:
         size_t samples
         size_t frames

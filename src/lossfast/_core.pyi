@@ -273,3 +273,34 @@ def optimizer_step(
 def gradient_norm(single: bool, grads: list[NDArray[Any]], nthreads: int) -> float: ...
 def first_nonfinite(single: bool, grads: list[NDArray[Any]], nthreads: int) -> tuple[int, int] | None: ...
 def step_names() -> dict[str, tuple[int, int]]: ...
+def linear_steps(
+    kernel: Kernel,
+    x: NDArray[Any],
+    target: NDArray[Any],
+    weight: NDArray[Any] | None,
+    center: NDArray[Any] | None,
+    order: NDArray[Any] | None,
+    params: tuple[float, ...],
+    coef: NDArray[Any],
+    intercept: NDArray[Any],
+    fixed_intercept: bool,
+    batch: int,
+    rates: NDArray[Any],
+    l1: float,
+    l2: float,
+    nthreads: int,
+) -> tuple[float, int]: ...
+def linear_gradient(
+    kernel: Kernel,
+    x: NDArray[Any],
+    target: NDArray[Any],
+    weight: NDArray[Any] | None,
+    center: NDArray[Any] | None,
+    order: NDArray[Any] | None,
+    params: tuple[float, ...],
+    coef: NDArray[Any],
+    intercept: NDArray[Any],
+    by_coef: NDArray[Any],
+    by_intercept: NDArray[Any],
+    nthreads: int,
+) -> float: ...

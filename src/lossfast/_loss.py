@@ -114,6 +114,10 @@ class Loss(_Base):  # type: ignore[misc]
         """The parameters, as scikit-learn's `clone` and search ask for them."""
         return dict(self._params)
 
+    def __sklearn_clone__(self) -> Loss:
+        """Itself: it never changes."""
+        return self
+
     def accumulator(self) -> Any:
         """An empty `Accumulator` of this loss."""
         from lossfast.accumulator import Accumulator
@@ -150,6 +154,12 @@ class Loss(_Base):  # type: ignore[misc]
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self._key()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self._params)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Loss.__init__(self, **state)  # for skops: pickle rebuilds
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.name, self._params)
@@ -472,7 +482,7 @@ def samplewise(
 def _registered(declaration: Declaration, shared: Shared) -> Loss:
     """The loss with default parameters, an instance of a new class."""
     params, spec = declaration.params, declaration.spec
-    body = {"declaration": declaration, "__module__": spec.__module__}
+    body = {"declaration": declaration, "__module__": "lossfast"}  # where it is found by its name
     defaults = declaration.resolved({k: p.default for k, p in params.items()}, single=True)
     target, pred = declaration.operands(defaults)
     body |= docstring(spec.__doc__ or "", declaration.formula, params, shared, target, pred, declaration.boosting)

@@ -562,6 +562,39 @@ lf_status lf_step_norm(lf_dtype dtype, size_t narrays, lf_step_array *array, dou
 lf_status lf_step_check(lf_dtype dtype, size_t narrays, lf_step_array *array, size_t *bad_array, size_t *bad,
                         const lf_control *control);
 
+/* --- Linear models --------------------------------------------------------------------------------------------- */
+
+/* Gradient descent with a pointwise loss of scores z = intercept + (x - center).coef, batch after batch of rows, on
+ *
+ *     sum of w l(target, z) / rows of the batch + l1 |coef|_1 + l2/2 |coef|^2
+ *
+ * by proximal steps, which make coefficients exactly 0; the intercept is not penalised.  All arrays are contiguous, of
+ * the dtype of the arithmetic.  Without a step the gradient of the last batch is written, without penalties. */
+typedef struct {
+    size_t rows, features;       /* at least one feature */
+    const void *x;               /* rows x features */
+    const void *target, *weight; /* of each row; weight may be NULL: 1 */
+    const void *center;          /* features; NULL: 0 */
+    const int64_t *order;        /* n rows of x in their turn; NULL: the first n rows */
+    size_t n, batch;             /* the last batch may have fewer rows */
+    const double *param;         /* lf_pointwise_nparam(loss) numbers */
+    void *coef, *intercept;      /* features, 1: changed in place */
+    int fixed_intercept;
+    const double *rate; /* step size of each batch; NULL: no step is made */
+    size_t rates;       /* how many; 1: of all batches */
+    double l1, l2;
+    void *by_coef, *by_intercept; /* the gradient, where no step is made */
+    double *loss;                 /* sum w l over all batches, each before its step */
+} lf_linear_call;
+
+/* The bytes that a call needs; 0: sizes that are not possible. */
+size_t lf_linear_workspace(lf_dtype dtype, const lf_linear_call *call);
+
+/* done: how many batches; it ends before the step of a batch whose loss is not finite.  Targets, scores and weights are
+ * not checked. */
+lf_status lf_linear_run(const lf_pointwise *loss, lf_dtype dtype, const lf_linear_call *call, void *workspace,
+                        size_t size, const lf_control *control, size_t *done);
+
 /* --- Vector mathematics, for tests of its accuracy --------------------------------------------------------- */
 
 /* y[i] = f(x[i]); name is one of csrc/vecmath.h ("exp", "log1p", ...) */
