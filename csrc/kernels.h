@@ -227,7 +227,12 @@ typedef struct {
     size_t nregion;
     /* See region/loop.h; n positions, in whole runs but for the sums. */
     void (*region_sigmoid)(size_t n, const void *z, void *sigmoids);
-    void (*region_softmax)(size_t classes, size_t n, const void *z, ptrdiff_t z_step, void *p, ptrdiff_t p_step);
+    void (*region_softmax)(size_t classes, size_t n, const void *z, ptrdiff_t z_step, void *p, ptrdiff_t p_step,
+                           void *logs);
+    void (*region_pixels)(int focal, double gamma, size_t classes, size_t n, const void *z, ptrdiff_t z_step,
+                          const void *logs, const void *t, ptrdiff_t t_step, const double *class_weight, double sums[2],
+                          double scale, void *grad);
+    void (*region_add)(size_t n, const void *x, void *to);
     void (*region_sums)(int sigmoid, int squared, size_t n, const void *p, const void *t, double sums[3]);
     void (*region_grad)(int sigmoid, size_t n, const void *p, const void *t, const double by[3], void *grad);
     void (*region_chain)(size_t classes, size_t n, const void *p, ptrdiff_t p_step, const void *t, ptrdiff_t t_step,

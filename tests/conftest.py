@@ -2,10 +2,11 @@
 
 A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
 with its defaults; `row_loss` and `row_plain` are the losses of classes, `region_loss` and `region_plain` those of
-masks, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors, `box_loss` and
-`box_plain` those of boxes, `sample_loss` those of autoencoders, `any_loss` and `any_plain` those of all; `isa`, `dtype`
-and `method` multiply in the same way.  Tests marked `compiled` need the C core and are deselected where the NumPy
-backend runs.
+masks, of which `class_region` are those with a value for each class and `region_path` those that go different ways
+through the code, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors,
+`box_loss` and `box_plain` those of boxes, `sample_loss` those of autoencoders, `any_loss` and `any_plain` those of all;
+`isa`, `dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core and are deselected where
+the NumPy backend runs.
 """
 
 import os
@@ -54,6 +55,8 @@ LOSSES = {
     "row_plain": ROW_PLAIN,
     "region_loss": REGION_CASES,
     "region_plain": REGION_PLAIN,
+    "region_path": [x for x in REGION_CASES if x.name == "dice" or x.declaration.together or x.declaration.pixel],
+    "class_region": [x for x in REGION_PLAIN if not (x.declaration.together or x.declaration.pixel)],
     "vector_loss": [x for x in ANY_CASES if x.declaration.family == "embedding"],
     "vector_plain": [x for x in ANY_PLAIN if x.declaration.family == "embedding"],
     "batch_loss": [x for x in ANY_CASES if x.declaration.family == "batch"],

@@ -30,7 +30,9 @@ def refused(loss, target, pred, error, *words, methods=METHODS, **kwargs):
 
 
 def with_activation(loss, activation):
-    return type(loss)(activation=activation)
+    """That of the loss itself where it takes no probabilities."""
+    choices = (*loss.declaration.params["activation"].choices, loss.get_params()["activation"])
+    return type(loss)(activation=activation) if activation in choices else loss
 
 
 @pytest.mark.parametrize("activation", [None, "sigmoid", "softmax"])
@@ -54,8 +56,8 @@ def test_arrays_without_an_axis_or_a_class(region_plain):
         )
 
 
-def test_a_softmax_of_one_class(region_plain):
-    loss = with_activation(region_plain, "softmax")
+def test_a_softmax_of_one_class(class_region):
+    loss = with_activation(class_region, "softmax")
     refused(loss, np.zeros((2, 5, 1)), np.zeros((2, 5, 1)), ValueError, "one class", "sigmoid")
     refused(loss, np.zeros((2, 5)), np.zeros((2, 5)), ValueError, "one class", axis=None)
 
@@ -88,13 +90,13 @@ def test_masks_of_0_and_255(region_plain, name):
 
 
 @pytest.mark.parametrize("bad", [-0.001, 1.001, 7, np.inf, -np.inf])
-def test_probabilities_that_are_none(region_plain, dtype, bad):
+def test_probabilities_that_are_none(class_region, dtype, bad):
     for kind in ("masks", "labels"):
-        target, pred = region_operands(region_plain, LARGE, dtype, kind=kind)
+        target, pred = region_operands(class_region, LARGE, dtype, kind=kind)
         pred[1, 650, 1] = bad
         words = (re.escape(f"y_pred[1, 650, 1] is {dtype(bad)}"), r"probability in \[0, 1\]", "activation='sigmoid'")
-        refused(region_plain, target, pred, ValueError, *words)
-        refused(region_plain, target, pred, ValueError, *words, ignore_index=3, empty="skip")
+        refused(class_region, target, pred, ValueError, *words)
+        refused(class_region, target, pred, ValueError, *words, ignore_index=3, empty="skip")
 
 
 @pytest.mark.parametrize("bad", [-1, CLASSES, 2**31, 2**32 + 1, 2**63 - 1, -(2**63)])
@@ -112,21 +114,21 @@ def test_labels_that_are_no_class(region_plain, dtype, bad, activation):
 
 
 @pytest.mark.parametrize("bad", [0.5, np.nan, np.inf, 1e300, -0.25])
-def test_labels_that_are_no_integers(region_plain, bad):
-    target, pred = region_operands(region_plain, LARGE, np.float32, kind="labels")
+def test_labels_that_are_no_integers(class_region, bad):
+    target, pred = region_operands(class_region, LARGE, np.float32, kind="labels")
     for name in ("float64", "float32", "float16"):
         with np.errstate(over="ignore"):
             labels = target.astype(name)
             labels[1, 3] = bad
-        refused(region_plain, labels, pred, ValueError, r"y_true\[1, 3\] is", "a class in")
+        refused(class_region, labels, pred, ValueError, r"y_true\[1, 3\] is", "a class in")
 
 
-def test_a_number_near_the_label_to_ignore(region_plain):
-    target, pred = region_operands(region_plain, SHAPE, np.float32, kind="labels")
+def test_a_number_near_the_label_to_ignore(class_region):
+    target, pred = region_operands(class_region, SHAPE, np.float32, kind="labels")
     target[1, 2] = 2**40 + 1
-    refused(region_plain, target, pred, ValueError, r"y_true\[1, 2\] is 1099511627777", ignore_index=2**40)
+    refused(class_region, target, pred, ValueError, r"y_true\[1, 2\] is 1099511627777", ignore_index=2**40)
     target[1, 2] = 2**40
-    assert region_plain(target, pred, ignore_index=2**40) > 0
+    assert class_region(target, pred, ignore_index=2**40) > 0
 
 
 PARAMETERS = [
@@ -161,12 +163,12 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize("kwargs, error, words", PARAMETERS, ids=lambda x: str(x)[:40])
-def test_parameters(region_plain, kwargs, error, words):
-    target, pred = region_operands(region_plain, SHAPE)
-    refused(region_plain, target, pred, error, words, **kwargs)
-    if set(kwargs) <= set(region_plain.get_params()) and "class_weight has" not in words:
+def test_parameters(class_region, kwargs, error, words):
+    target, pred = region_operands(class_region, SHAPE)
+    refused(class_region, target, pred, error, words, **kwargs)
+    if set(kwargs) <= set(class_region.get_params()) and "class_weight has" not in words:
         with pytest.raises(error, match=words):
-            type(region_plain)(**kwargs)
+            type(class_region)(**kwargs)
 
 
 @pytest.mark.parametrize("bad", [-0.1, np.nan, np.inf])
@@ -176,10 +178,10 @@ def test_parameters_of_tversky(bad):
             lf.Tversky(**{name: bad})
 
 
-def test_a_background_that_is_all(region_plain):
-    target, pred = region_operands(region_plain, (2, 5, 1))
+def test_a_background_that_is_all(class_region):
+    target, pred = region_operands(class_region, (2, 5, 1))
     refused(
-        region_plain,
+        class_region,
         target,
         pred,
         ValueError,
@@ -190,21 +192,21 @@ def test_a_background_that_is_all(region_plain):
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (2, 3, 1, 1), (5,), (2, 5, 3), (0,)])
-def test_weights_of_a_wrong_shape(region_plain, shape):
-    target, pred = region_operands(region_plain, SHAPE)
+def test_weights_of_a_wrong_shape(class_region, shape):
+    target, pred = region_operands(class_region, SHAPE)
     words = ("sample_weight has shape", re.escape(str(shape)), r"\(2, 3\)")
-    refused(region_plain, target, pred, ValueError, *words, sample_weight=np.ones(shape))
+    refused(class_region, target, pred, ValueError, *words, sample_weight=np.ones(shape))
 
 
 @pytest.mark.parametrize("bad", [-1, np.nan, np.inf])
-def test_bad_weights(region_plain, bad):
-    target, pred = region_operands(region_plain, SHAPE)
+def test_bad_weights(class_region, bad):
+    target, pred = region_operands(class_region, SHAPE)
     for weight, at in ((np.array([1, bad]), "[1]"), (np.array([[1, 1, 1], [1, 1, bad]]), "[1, 2]"), (bad, "")):
-        refused(region_plain, target, pred, ValueError, re.escape(f"sample_weight{at} is {bad}"), sample_weight=weight)
+        refused(class_region, target, pred, ValueError, re.escape(f"sample_weight{at} is {bad}"), sample_weight=weight)
 
 
-def test_results_that_cannot_be_written(region_plain):
-    target, pred = region_operands(region_plain, SHAPE, kind="soft")
+def test_results_that_cannot_be_written(class_region):
+    target, pred = region_operands(class_region, SHAPE, kind="soft")
     frozen = np.zeros(SHAPE)
     frozen.flags.writeable = False
     cases = [
@@ -219,13 +221,13 @@ def test_results_that_cannot_be_written(region_plain):
     before = target.tobytes(), pred.tobytes()
     for out, error, words in cases:
         with pytest.raises(error, match=words):
-            region_plain.grad(target, pred, out=out)
+            class_region.grad(target, pred, out=out)
         with pytest.raises(error, match=words):
-            region_plain.value_and_grad(target, pred, out=(None, out))
+            class_region.value_and_grad(target, pred, out=(None, out))
     with pytest.raises(ValueError, match="Python float"):
-        region_plain(target, pred, out=np.zeros(()))
+        class_region(target, pred, out=np.zeros(()))
     with pytest.raises(ValueError, match=r"shape \(3,\), expected \(2, 3\)"):
-        region_plain(target, pred, reduction="none", out=np.zeros(3))
+        class_region(target, pred, reduction="none", out=np.zeros(3))
     assert (target.tobytes(), pred.tobytes()) == before
 
 
@@ -237,11 +239,22 @@ def test_arrays_that_hold_no_numbers(region_plain, name):
             region_plain(y, p)
 
 
-def test_nothing_at_all(region_plain):
+def test_what_the_losses_of_several_classes_do_not_take():
+    labels, logits = np.array([[0, 1, 2, 1]]), np.zeros((1, 4, 3))
+    refused(lf.dice_crossentropy, labels, logits, ValueError, "activation is None", activation=None)
+    refused(lf.dice_focal, labels, logits, ValueError, "alpha is 0.25, expected None unless", alpha=0.25)
+    refused(lf.dice_focal, labels, logits, ValueError, "gamma is -1", gamma=-1)
+    refused(lf.generalized_dice, labels, logits, ValueError, "reduce_over is 'all'", reduce_over="all")
+    refused(lf.generalized_dice, labels, logits, ValueError, "weighting is 'cube'", weighting="cube")
+    for name in ("dice_weight", "crossentropy_weight"):
+        refused(lf.dice_crossentropy, labels, logits, ValueError, f"{name} is -1", **{name: -1})
+
+
+def test_nothing_at_all(class_region):
     for shape in ((0, 5, 3), (0, 3), (0, 0, 3)):
-        value, grad = region_plain.value_and_grad(np.zeros(shape), np.zeros(shape))
+        value, grad = class_region.value_and_grad(np.zeros(shape), np.zeros(shape))
         assert value == 0.0 and grad.shape == shape
-    value, grad = region_plain.value_and_grad(np.zeros((2, 0, 3)), np.zeros((2, 0, 3)), empty="one")
+    value, grad = class_region.value_and_grad(np.zeros((2, 0, 3)), np.zeros((2, 0, 3)), empty="one")
     assert value == 1.0 and grad.shape == (2, 0, 3)
-    value, grad = region_plain.value_and_grad(np.ones(SHAPE), np.ones(SHAPE), sample_weight=0)
+    value, grad = class_region.value_and_grad(np.ones(SHAPE), np.ones(SHAPE), sample_weight=0)
     assert value == 0.0 and (grad == 0).all()

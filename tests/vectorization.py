@@ -1,8 +1,8 @@
 """Checks that gcc vectorises the inner loops of every loss, at full width: python tests/vectorization.py
 
 Compiles csrc/kernels.c as CMakeLists.txt does, with a report, and fails where a loop over lanes of
-csrc/pointwise/loop.h, csrc/rowwise, csrc/sequence, csrc/embedding or csrc/step was not vectorised, or not at the width
-of the instruction set.
+csrc/pointwise/loop.h, csrc/rowwise, csrc/sequence, csrc/region, csrc/embedding or csrc/step was not vectorised, or not
+at the width of the instruction set.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ LOOPS = [
     ("alpha", "sequence/states.h", "forward(", "const size_t k = at + l;", (32, 64)),
     ("beta", "sequence/states.h", "backward(", "const size_t k = at + l, next", (32, 64)),
     ("occupation", "sequence/states.h", "occupy(", "label[k] = a.label[k]", (32, 64)),
+    ("softmax of masks", "region/loop.h", "overlap_chain(", "const real slope", (32, 64)),
+    ("losses of positions", "region/loop.h", "pixel_tile(", "const real d =", (64,)),
     ("products", "embedding/vectors.h", "vector_products(", "const double x =", (32, 64)),
     ("distances", "embedding/vectors.h", "distances(", "sum[l] += distance_term", (32, 64)),
     ("directions", "embedding/vectors.h", "directions(", "const double step", (32, 64)),

@@ -26,9 +26,24 @@ inline_ real chance(int sigmoid, real x)
     return r_negative(x) ? -x : 1 - x;
 }
 
+/* What is not finite in a row of logits: one that is infinite is certain, two are undefined, and so are minus infinities
+ * alone.  Returns what to measure the row from. */
+__attribute__((noinline)) static real infinite_top(size_t classes, real *z, ptrdiff_t step, real top)
+{
+    size_t certain = 0;
+    if (r_abs(top) < R_INF) return top;
+    for (size_t k = 0; k < classes; k++) {
+        real *const x = z + (ptrdiff_t)k * step;
+        certain += *x == R_INF;
+        *x = *x == R_INF ? 0 : *x == *x ? -R_INF : *x;
+    }
+    return certain == 1 ? 0 : R_NAN;
+}
+
 /* Exponentials of logits below their tops over their sum, of `count` positions: a literal.  Four of them at a time are
  * added as floats. */
-inline_ void softmax_of(size_t count, size_t classes, const real *in, ptrdiff_t step, real *out, ptrdiff_t out_step)
+inline_ void softmax_of(size_t count, size_t classes, const real *in, ptrdiff_t step, real *out, ptrdiff_t out_step,
+                        real *tops, real *log_sums)
 {
     enum { FOUR = 4 };
     real top[RUN], part[RUN];
@@ -38,14 +53,12 @@ inline_ void softmax_of(size_t count, size_t classes, const real *in, ptrdiff_t 
     for (size_t k = 1; k < classes; k++)
         for (size_t l = 0; l < count; l++) top[l] = r_max(top[l], in[(ptrdiff_t)k * step + (ptrdiff_t)l]);
     for (size_t l = 0; l < count; l++) infinite |= (ireal) !(r_abs(top[l]) < R_INF);
+    if (tops) memcpy(tops, top, count * sizeof *tops);
     if (infinite) {
         for (size_t k = 0; k < classes; k++)
             memmove(out + (ptrdiff_t)k * out_step, in + (ptrdiff_t)k * step, count * sizeof *out);
-        for (size_t l = 0; l < count; l++) {
-            if (top[l] == R_INF) infinities_to_zero(classes, out + l, (size_t)out_step, out + l);
-            top[l] = top[l] == R_INF ? 0 : finite_top(top[l]);
-        }
         in = out, step = out_step;
+        for (size_t l = 0; l < count; l++) top[l] = infinite_top(classes, out + l, out_step, top[l]);
     }
     for (size_t from = 0; from < classes; from += FOUR) {
         const size_t to = classes - from < FOUR ? classes : from + FOUR;
@@ -65,6 +78,8 @@ inline_ void softmax_of(size_t count, size_t classes, const real *in, ptrdiff_t 
     }
     if (classes > FOUR)
         for (size_t l = 0; l < count; l++) part[l] = (real)sum[l];
+    if (tops)
+        for (size_t l = 0; l < count; l++) log_sums[l] = r_log(part[l]);
     for (size_t l = 0; l < count; l++) part[l] = 1 / part[l];
     for (size_t k = 0; k < classes; k++) {
         real *const p = out + (ptrdiff_t)k * out_step;
@@ -80,10 +95,15 @@ enum { SOFTMAX = RUN / 2, CHAINED = RUN / 2 };
 enum { SOFTMAX = RUN, CHAINED = RUN / 4 };
 #endif
 
-static void region_softmax(size_t classes, size_t n, const void *z, ptrdiff_t z_step, void *p, ptrdiff_t p_step)
+/* logs: NULL, or for what the logits are measured from, their largest, and after n of these the logarithms of the sums of
+ * exponentials. */
+static void region_softmax(size_t classes, size_t n, const void *z, ptrdiff_t z_step, void *p, ptrdiff_t p_step,
+                           void *logs)
 {
+    real *const tops = logs;
     for (size_t l = 0; l < n; l += SOFTMAX)
-        softmax_of(SOFTMAX, classes, (const real *)z + l, z_step, (real *)p + l, p_step);
+        softmax_of(SOFTMAX, classes, (const real *)z + l, z_step, (real *)p + l, p_step, tops ? tops + l : NULL,
+                   tops ? tops + n + l : NULL);
 }
 
 /* --- Sums ------------------------------------------------------------------------------------------------------------
@@ -202,6 +222,70 @@ static void region_chain(size_t classes, size_t n, const void *p, ptrdiff_t p_st
         else
             overlap_chain(0, classes, x + l, p_step, y + l, t_step, y, 0, by, g + l, grad_step);
     }
+}
+
+/* --- Losses of positions ---------------------------------------------------------------------------------------------
+ *
+ * The class losses of a softmax, sum_k f(v_k t_k, p_k): with slopes b_k the gradient is b_k (1 - p_k) - p_k sum_{j != k}
+ * b_j.  Positions that are to be left out have t = 0. */
+inline_ void pixel_tile(class_formula *f, int wants_grad, real gamma, size_t classes, const real *restrict z,
+                        ptrdiff_t z_step, const real *restrict tops, const real *restrict log_sums,
+                        const real *restrict t, ptrdiff_t t_step, const double *restrict class_weight,
+                        double *restrict loss, double *restrict weight, real scale, real *restrict grad,
+                        size_t grad_step)
+{
+    const real param[MAX_PARAM] = {gamma};
+    real slopes[TILE] = {0};
+    for (int round = 0; round <= wants_grad; round++)
+        for (size_t k = 0; k < classes; k++) {
+            const real v = class_weight ? (real)class_weight[k] : 1;
+            const real *const x = z + (ptrdiff_t)k * z_step, *const y = t + (ptrdiff_t)k * t_step;
+            for (size_t l = 0; l < TILE; l++) {
+                const real d = x[l] == tops[l] ? 0 : x[l] - tops[l], c = v * y[l], log_p = d - log_sums[l];
+                const exp_pair e = exp_pair_cell(log_p);
+                const class_jet j = f(c, e.exp, -e.expm1, log_p, param);
+                if (!wants_grad) {
+                    loss[l] += (double)j.value;
+                    weight[l] += (double)c;
+                } else if (round == 0)
+                    slopes[l] += j.slope;
+                else
+                    grad[k * grad_step + l] = scale * (-e.expm1 * j.slope - e.exp * (slopes[l] - j.slope));
+            }
+        }
+}
+
+#define PIXEL_TILE(f, wants_grad)                                                                                      \
+    pixel_tile(f, wants_grad, (real)gamma, classes, x + l, z_step, tops + l, tops + n + l, y + l, t_step,              \
+               class_weight, loss, weight, (real)scale, grad ? g + l : NULL, n)
+
+/* Either the sums of losses and of weights v t, or scale times the gradient. */
+static void region_pixels(int focal, double gamma, size_t classes, size_t n, const void *z, ptrdiff_t z_step,
+                          const void *logs, const void *t, ptrdiff_t t_step, const double *class_weight, double sums[2],
+                          double scale, void *grad)
+{
+    const real *const x = z, *const y = t, *const tops = logs;
+    real *const g = grad;
+    double loss[LANES] = {0}, weight[LANES] = {0};
+    for (size_t l = 0; l < n; l += TILE) {
+        if (focal && grad)
+            PIXEL_TILE(class_focal, 1);
+        else if (focal)
+            PIXEL_TILE(class_focal, 0);
+        else if (grad)
+            PIXEL_TILE(class_crossentropy, 1);
+        else
+            PIXEL_TILE(class_crossentropy, 0);
+    }
+    if (!grad) sums[0] = lane_sum(loss), sums[1] = lane_sum(weight);
+}
+#undef PIXEL_TILE
+
+static void region_add(size_t n, const void *x, void *to)
+{
+    const real *restrict more = x;
+    real *restrict y = to;
+    for (size_t l = 0; l < n; l++) y[l] += more[l];
 }
 
 /* --- What masks are made of ---------------------------------------------------------------------------------------- */

@@ -14,6 +14,8 @@ typedef overlap_jet overlap_formula(real i, real p, real t, const real *param);
 #include "dice.h"
 #include "jaccard.h"
 #include "tversky.h"
+#include "focal_tversky.h"
+#include "log_cosh_dice.h"
 
 inline_ void overlap_jets(overlap_formula *f, size_t n, const double *i, const double *p, const double *t,
                           const double *param, double *value, double *by_i, double *by_p)
@@ -29,4 +31,6 @@ inline_ void overlap_jets(overlap_formula *f, size_t n, const double *i, const d
 #define REGION(X)                                                                                                      \
     X(dice, 2)                                                                                                         \
     X(jaccard, 2)                                                                                                      \
-    X(tversky, 4)
+    X(tversky, 4)                                                                                                      \
+    X(focal_tversky, 5)                                                                                                \
+    X(log_cosh_dice, 2)

@@ -47,7 +47,7 @@ static int sum_segment(const group *g, const memory *m, size_t segment, double *
 {
     job *const j = g->j;
     const size_t end = start_of(j->stretches, segment + 1, j->segments);
-    memset(sums, 0, SUMS * g->classes * sizeof *sums);
+    memset(sums, 0, j->nsums * sizeof *sums);
     for (size_t i = start_of(j->stretches, segment, j->segments); i < end; i++) {
         const stretch s = stretch_at(g, i);
         if (!sum_stretch(j, m, &s, sums)) return 0;
@@ -61,11 +61,11 @@ static void grad_segment(const group *g, const memory *m, size_t segment)
     const size_t end = start_of(j->stretches, segment + 1, j->segments);
     for (size_t i = start_of(j->stretches, segment, j->segments); i < end; i++) {
         const stretch s = stretch_at(g, i);
-        grad_stretch(j, m, &s, g->m->by);
+        grad_stretch(j, m, &s, g->m->by, *g->m->pixels);
     }
 }
 
-static double *part_of(const group *g, size_t segment) { return g->j->parts + segment * SUMS * g->classes; }
+static double *part_of(const group *g, size_t segment) { return g->j->parts + segment * g->j->nsums; }
 
 static void sum_segments(void *context, size_t first, size_t last)
 {
@@ -132,12 +132,25 @@ static void finish_items(const group *g, lf_exact *sum)
     }
 }
 
+/* The mean loss of the positions of a sample. */
+static void finish_pixels(const group *g, lf_exact *sum)
+{
+    const job *const j = g->j;
+    const double *const found = g->m->sums + SUMS * g->classes;
+    const double w = number(&j->pixel_weight, g->sample, 1), all = found[PIXEL_WEIGHT];
+    double value = w == 0 || all == 0 ? 0 : w * (found[PIXEL_LOSS] / all);
+    *g->m->pixels = w == 0 || all == 0 ? 0 : j->call->scale * w / all;
+    if (j->call->pixel_value.data) lf_write(&j->pixel_value, LF_F64, g->sample, 1, &value);
+    if (j->call->sum) lf_exact_add(sum, value);
+}
+
 static void finish(const group *g, lf_exact *sum)
 {
     const job *const j = g->j;
-    if (!j->survey)
+    if (!j->survey) {
         finish_items(g, sum);
-    else if (j->totals)
+        if (j->call->pixel) finish_pixels(g, sum);
+    } else if (j->totals)
         memcpy(j->totals + g->sample * j->call->classes + g->first, g->m->sums + SUM_T * g->classes,
                g->classes * sizeof *j->totals);
 }
@@ -154,10 +167,10 @@ static int do_group(const group *g, double *part, lf_exact *sum)
 {
     const job *const j = g->j;
     const memory *const m = g->m;
-    memset(m->sums, 0, SUMS * g->classes * sizeof *m->sums);
+    memset(m->sums, 0, j->nsums * sizeof *m->sums);
     for (size_t i = 0; i < j->segments; i++) {
         if (!sum_segment(g, m, i, part)) return 0;
-        add(m->sums, part, SUMS * g->classes);
+        add(m->sums, part, j->nsums);
     }
     finish(g, sum);
     for (size_t i = 0; j->grad.wanted && i < j->segments; i++) grad_segment(g, m, i);
@@ -168,7 +181,7 @@ static void run_samples(void *context, size_t first, size_t last)
 {
     job *const j = context;
     const memory m = take(j);
-    double *const part = j->parts + m.slot * SUMS * j->call->classes;
+    double *const part = j->parts + m.slot * j->nsums;
     int good = 1;
     lf_exact sum;
     memset(&sum, 0, sizeof sum);
@@ -195,8 +208,8 @@ static lf_status share_samples(job *j)
             group g = {j, sample, k, j->group, &m};
             status = lf_parallel(j->segments, cost, &j->control, sum_segments, &g);
             if (status || j->status) break;
-            memset(m.sums, 0, SUMS * g.classes * sizeof *m.sums);
-            for (size_t i = 0; i < j->segments; i++) add(m.sums, part_of(&g, i), SUMS * g.classes);
+            memset(m.sums, 0, j->nsums * sizeof *m.sums);
+            for (size_t i = 0; i < j->segments; i++) add(m.sums, part_of(&g, i), j->nsums);
             finish(&g, &sum);
             if (j->grad.wanted) status = lf_parallel(j->segments, cost, &j->control, grad_segments, &g);
         }
@@ -233,14 +246,14 @@ static void lay_out(job *j, const lf_region_call *call, lf_dtype dtype)
     j->runs = ROOM / run > RUNS ? RUNS : ROOM / run < 1 ? 1 : ROOM / run;
     j->stretches = (call->positions + j->runs * RUN - 1) / (j->runs * RUN);
     j->segments = j->stretches < SEGMENTS ? j->stretches : SEGMENTS;
-    const size_t numbers = (SUMS + 3 + 3 + 1) * call->classes * sizeof(double);
-    j->slot_size = 5 * j->room + (numbers + ALIGN - 1) / ALIGN * ALIGN;
+    const size_t numbers = ((SUMS + 3 + 3 + 1) * call->classes + PIXEL_SUMS + 1) * sizeof(double);
+    j->slot_size = 5 * j->room + LOGS + (numbers + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 /* Of all threads together; run_samples has one of these for each slot. */
 static size_t parts_size(const lf_region_call *call, size_t slots)
 {
-    return (slots > SEGMENTS ? slots : SEGMENTS) * SUMS * call->classes * sizeof(double);
+    return (slots > SEGMENTS ? slots : SEGMENTS) * (SUMS * call->classes + PIXEL_SUMS) * sizeof(double);
 }
 
 static int is_possible(lf_dtype dtype, const lf_region_call *call)
@@ -279,6 +292,19 @@ static int open_rows(lf_array *array, lf_in in)
     return lf_open(array, LF_F64, in.data, in.data ? in.dtype : LF_F64, in.stride, in.layout);
 }
 
+/* The binary loss of a position and class; see pointwise/binary_focal_crossentropy.h for its parameters. */
+static void open_binary(job *j)
+{
+    const lf_region_call *const call = j->call;
+    const char *const focal =
+        call->gamma == 2 ? "binary_focal_crossentropy_logits_squared" : "binary_focal_crossentropy_logits";
+    const int plain = call->pixel == LF_PIXEL_CROSSENTROPY, balances = call->alpha >= 0;
+    j->binary = lf_pointwise_find(plain ? "binary_crossentropy_logits_plain" : focal);
+    j->binary_param[0] = balances ? call->alpha : 1;
+    j->binary_param[1] = call->gamma;
+    j->binary_param[3] = balances ? 1 : 2;
+}
+
 static int open_job(job *j, const lf_region *loss, lf_dtype dtype, const lf_region_call *call,
                     const lf_control *control)
 {
@@ -292,19 +318,26 @@ static int open_job(job *j, const lf_region *loss, lf_dtype dtype, const lf_regi
     if (loss) j->loss = &lf_kernels(LF_F64)->region[loss - lf_base_f32.region];
     const lf_in grad = {call->grad.data, call->grad.dtype, call->grad.stride, call->grad.layout};
     const lf_in value = {call->value.data, call->value.dtype, call->value.stride, call->value.layout};
+    const lf_out more = call->pixel_value;
+    const lf_in pixel_value = {more.data, more.dtype, more.stride, more.layout};
     if (call->samples && call->positions && (!call->pred.data || !call->target.data)) return 0;
     if (call->labels ? !open_rows(&j->label, call->target) : !open_table(call, dtype, &j->target, call->target))
         return 0;
     if (!open_table(call, dtype, &j->pred, call->pred) || !open_table(call, dtype, &j->grad, grad) ||
-        !open_rows(&j->weight, call->weight) || !open_rows(&j->share, call->share) || !open_rows(&j->value, value))
+        !open_rows(&j->weight, call->weight) || !open_rows(&j->share, call->share) || !open_rows(&j->value, value) ||
+        !open_rows(&j->pixel_weight, call->pixel_weight) || !open_rows(&j->pixel_value, pixel_value))
         return 0;
     if (grad.data && !lf_kernels(dtype)->store[grad.dtype]) return 0;
     if (value.data && !lf_kernels(LF_F64)->store[value.dtype]) return 0;
+    if (more.data && !lf_kernels(LF_F64)->store[more.dtype]) return 0;
+    if ((unsigned)call->pixel > LF_PIXEL_FOCAL || (call->pixel && call->activation == LF_PROBABILITIES)) return 0;
+    if (call->pixel && call->activation == LF_SIGMOID) open_binary(j);
     /* Classes that need nothing of each other are taken one by one, if that is how they stand. */
-    const int apart = call->activation != LF_SOFTMAX && !call->together && !call->labels && j->pred.apart &&
-                      j->target.apart && (!grad.data || j->grad.apart);
+    const int apart = call->activation != LF_SOFTMAX && !call->together && !call->labels && !call->pixel &&
+                      j->pred.apart && j->target.apart && (!grad.data || j->grad.apart);
     j->group = apart ? 1 : call->classes;
-    j->keeps = grad.data && grad.dtype == dtype && call->activation != LF_PROBABILITIES;
+    j->nsums = SUMS * j->group + PIXEL_SUMS;
+    j->keeps = grad.data && grad.dtype == dtype && call->activation != LF_PROBABILITIES && !call->pixel;
     return 1;
 }
 

@@ -10,10 +10,12 @@ enum {
     PER_CLASS = 4,  /* the work of a class of a position, in elements of lf_parallel */
     LARGE = 131072, /* elements of a sample that several threads share */
     SLOTS = 257,    /* threads at most (parallel.c), and the one that shares out */
+    LOGS = 2 * BLOCK * sizeof(double),
     ALIGN = 64
 };
 
 enum { SUM_I, SUM_P, SUM_T, SUMS };
+enum { PIXEL_LOSS, PIXEL_WEIGHT, PIXEL_SUMS };
 
 enum { TARGETS = 1, BOTH }; /* what a survey looks at */
 
@@ -25,9 +27,12 @@ typedef struct {
     size_t group;                           /* classes that are taken together */
     int checks;                             /* of masks and probabilities; labels always are */
     int survey;                             /* no more than a look at the operands, and sums of targets */
-    int keeps;                              /* the gradient's array holds the activations between the two readings */
+    const lf_pointwise *binary;             /* loss of the positions, by sigmoids */
+    double binary_param[4];
+    size_t nsums; /* of a group: SUMS x its classes, and those of the losses of positions */
+    int keeps;    /* the gradient's array holds the activations between the two readings */
     table pred, target, grad;
-    lf_array label, weight, share, value;
+    lf_array label, weight, share, value, pixel_weight, pixel_value;
 
     lf_control control; /* with as many threads as there is memory for */
     char *slots;
@@ -45,10 +50,13 @@ typedef struct {
 typedef struct {
     unsigned short slot;
     char *z, *t, *lost, *out, *flat;
-    double *sums;   /* SUMS x classes: of what is being summed */
-    double *jets;   /* 3 x classes: value, by I, by P */
-    double *by;     /* classes x 3: see region/loop.h */
-    double *shares; /* of the classes */
+    char *logs, *kept; /* see region_softmax; the opposite of lost */
+    char *alpha;       /* of each position: that of the binary focal loss */
+    double *sums;      /* SUMS x classes, and PIXEL_SUMS: of what is being summed */
+    double *jets;      /* 3 x classes: value, by I, by P */
+    double *by;        /* classes x 3: see region/loop.h */
+    double *shares;    /* of the classes */
+    double *pixels;    /* the factor of the gradients of the positions' losses */
 } memory;
 
 static double *after(double **at, size_t n)
@@ -67,11 +75,15 @@ static memory take(job *j)
     lf_unlock();
     char *const at = j->slots + m.slot * j->slot_size;
     m.z = at, m.t = at + j->room, m.lost = at + 2 * j->room, m.out = at + 3 * j->room, m.flat = at + 4 * j->room;
-    double *numbers = (double *)(at + 5 * j->room);
-    m.sums = after(&numbers, SUMS * classes);
+    m.logs = m.kept = at + 5 * j->room; /* by softmax, or by sigmoids */
+    m.alpha = m.logs + LOGS / 2;
+    if (j->binary) lf_kernels(j->dtype)->load[LF_F64](BLOCK, j->binary_param, 0, m.alpha);
+    double *numbers = (double *)(m.logs + LOGS);
+    m.sums = after(&numbers, SUMS * classes + PIXEL_SUMS);
     m.jets = after(&numbers, 3 * classes);
     m.by = after(&numbers, 3 * classes);
     m.shares = after(&numbers, classes);
+    m.pixels = after(&numbers, 1);
     return m;
 }
 
@@ -143,8 +155,11 @@ static int read_labels(job *j, const memory *m, const stretch *s, masks *found)
     found->t = planes_in(m->t, s);
     found->lost = (view){j->call->has_ignore ? lost : NULL, 0};
     if (j->survey == TARGETS && !j->totals) return 1;
-    for (size_t c = 0; c < s->classes; c++)
-        k->region_hits(s->full, label, (double)(s->first_class + c), plane(found->t, c, j->size));
+    for (size_t c = 0; c < s->classes; c++) {
+        char *const t = plane(found->t, c, j->size);
+        k->region_hits(s->full, label, (double)(s->first_class + c), t);
+        memset(t + s->n * j->size, 0, (s->full - s->n) * j->size);
+    }
     return 1;
 }
 
@@ -189,20 +204,79 @@ static view without_lost(const job *j, const stretch *s, view p, view lost, view
     return out;
 }
 
-/* Probabilities, or sigmoids as region_sigmoid leaves them; where they are kept for the second reading, if they are. */
-static view read_activations(const job *j, const memory *m, const stretch *s)
+/* Predictions of a stretch. */
+typedef struct {
+    view z, p; /* p: probabilities, or sigmoids as region_sigmoid leaves them */
+} predictions;
+
+/* The activations stand where they are kept for the second reading, if they are. */
+static predictions read_predictions(const job *j, const memory *m, const stretch *s)
 {
     const lf_region_call *const call = j->call;
     const kernels *const k = lf_kernels(j->dtype);
     const view z = read_stretch(&j->pred, s, call, j->dtype, 0, m->z, m->flat);
-    if (call->activation == LF_PROBABILITIES) return z;
+    if (call->activation == LF_PROBABILITIES) return (predictions){z, z};
     const view p = j->keeps ? place(&j->grad, s, j->size, m->out) : planes_in(m->out, s);
     if (call->activation == LF_SOFTMAX)
-        k->region_softmax(s->classes, s->full, z.data, z.step, p.data, p.step);
+        k->region_softmax(s->classes, s->full, z.data, z.step, p.data, p.step, call->pixel ? m->logs : NULL);
     else
         for (size_t c = 0; c < s->classes; c++) k->region_sigmoid(s->full, plane(z, c, j->size), plane(p, c, j->size));
-    return p;
+    return (predictions){z, p};
 }
+
+/* --- Losses of positions ------------------------------------------------------------------------------------------ */
+
+static double class_weight(const job *j, size_t k) { return j->call->class_weight ? j->call->class_weight[k] : 1; }
+
+/* The binary loss of a class: adds its sums, or with a gradient writes scale times that. */
+static void binary_pixels(const job *j, const memory *m, const stretch *s, const masks *found, size_t c, view z,
+                          double *sums, double scale, void *grad)
+{
+    const kernels *const k = lf_kernels(j->dtype);
+    const void *x = plane(z, c, j->size), *keep = NULL;
+    const double v = class_weight(j, c);
+    double sum = 0, count = (double)s->n;
+    if (v == 0 && !grad) return;
+    if (found->lost.data) {
+        char *const known = m->z + c * s->full * j->size;
+        const char *const lost = plane(found->lost, c, j->size);
+        k->region_drop(s->full, lost, 0, x, known);
+        k->region_drop(s->full, lost, 0, k->ones, m->kept);
+        x = known, keep = m->kept;
+        count = k->sum(s->n, keep);
+    }
+    const lf_pointwise *const loss = &k->pointwise[j->binary - lf_base_f32.pointwise];
+    loss->run(s->n, plane(found->t, c, j->size), x, keep, m->alpha, j->binary_param, scale * v, NULL, grad, NULL,
+              grad ? NULL : &sum);
+    if (grad) return;
+    sums[PIXEL_LOSS] += v * sum;
+    sums[PIXEL_WEIGHT] += v * count;
+}
+
+static void sum_pixels(const job *j, const memory *m, const stretch *s, const masks *found, view z, double *sums)
+{
+    const lf_region_call *const call = j->call;
+    for (size_t c = 0; j->binary && c < s->classes; c++) binary_pixels(j, m, s, found, c, z, sums, 1, NULL);
+    if (j->binary) return;
+    double two[PIXEL_SUMS];
+    lf_kernels(j->dtype)->region_pixels(call->pixel == LF_PIXEL_FOCAL, call->gamma, s->classes, s->full, z.data, z.step,
+                                        m->logs, found->t.data, found->t.step, call->class_weight, two, 1, NULL);
+    for (size_t i = 0; i < PIXEL_SUMS; i++) sums[i] += two[i];
+}
+
+/* Into m->flat, plane after plane. */
+static void grad_pixels(const job *j, const memory *m, const stretch *s, const masks *found, view z, double scale)
+{
+    const lf_region_call *const call = j->call;
+    for (size_t c = 0; j->binary && c < s->classes; c++)
+        binary_pixels(j, m, s, found, c, z, NULL, scale, m->flat + c * s->full * j->size);
+    if (!j->binary)
+        lf_kernels(j->dtype)->region_pixels(call->pixel == LF_PIXEL_FOCAL, call->gamma, s->classes, s->full, z.data,
+                                            z.step, m->logs, found->t.data, found->t.step, call->class_weight, NULL,
+                                            scale, m->flat);
+}
+
+/* --- Both readings ------------------------------------------------------------------------------------------------ */
 
 /* Adds the sums of a stretch.  Returns 0 if there is something bad in it. */
 static int sum_stretch(job *j, const memory *m, const stretch *s, double *sums)
@@ -212,8 +286,10 @@ static int sum_stretch(job *j, const memory *m, const stretch *s, double *sums)
     masks found;
     if (!read_masks(j, m, s, &found)) return 0;
     if (alone && !j->totals) return 1;
-    view p = alone ? found.t : read_activations(j, m, s);
+    const predictions pred = alone ? (predictions){found.t, found.t} : read_predictions(j, m, s);
+    view p = pred.p;
     if (j->keeps) write_stretch(&j->grad, s, call, j->dtype, p, m->out, m->flat);
+    if (call->pixel && !alone) sum_pixels(j, m, s, &found, pred.z, sums + SUMS * s->classes);
     if (found.lost.data && !alone) p = without_lost(j, s, p, found.lost, planes_in(m->z, s));
     const int raw = call->activation == LF_PROBABILITIES && !alone;
     if (raw && j->checks && !is_unit(j, s, p, 0, LF_BAD_PRED)) return 0;
@@ -228,14 +304,19 @@ static int sum_stretch(job *j, const memory *m, const stretch *s, double *sums)
 }
 
 /* Writes the derivatives of a stretch. */
-static void grad_stretch(job *j, const memory *m, const stretch *s, const double *by)
+static void grad_stretch(job *j, const memory *m, const stretch *s, const double *by, double pixels)
 {
     const lf_region_call *const call = j->call;
     const kernels *const k = lf_kernels(j->dtype);
     masks found;
+    predictions pred;
     read_masks(j, m, s, &found); /* known to be good */
-    const view p = j->keeps ? read_stretch(&j->grad, s, call, j->dtype, 0, m->out, m->flat) : read_activations(j, m, s);
-    const view out = place(&j->grad, s, j->size, m->out);
+    if (j->keeps)
+        pred.p = read_stretch(&j->grad, s, call, j->dtype, 0, m->out, m->flat);
+    else
+        pred = read_predictions(j, m, s);
+    const view p = pred.p, out = place(&j->grad, s, j->size, m->out);
+    if (call->pixel) grad_pixels(j, m, s, &found, pred.z, pixels);
     if (call->activation == LF_SOFTMAX)
         k->region_chain(s->classes, s->full, p.data, p.step, found.t.data, found.t.step, found.lost.data,
                         found.lost.step, by, out.data, out.step);
@@ -243,6 +324,8 @@ static void grad_stretch(job *j, const memory *m, const stretch *s, const double
         for (size_t c = 0; c < s->classes; c++)
             k->region_grad(call->activation == LF_SIGMOID, s->full, plane(p, c, j->size), plane(found.t, c, j->size),
                            by + 3 * c, plane(out, c, j->size));
+    for (size_t c = 0; call->pixel && c < s->classes; c++)
+        k->region_add(s->n, m->flat + c * s->full * j->size, plane(out, c, j->size));
     /* A logit of a softmax bears on the other classes too. */
     if (found.lost.data && (call->labels || call->activation != LF_SOFTMAX)) {
         for (size_t c = 0; c < s->classes; c++)

@@ -35,6 +35,8 @@ _HOME = {
     "ctc_align": "decoding",
     "ctc_beam_search": "decoding",
     "ctc_greedy_decode": "decoding",
+    "ConfusionMatrix": "confusion",
+    "confusion_matrix": "confusion",
     "ErrorRate": "transcripts",
     "character_error_rate": "transcripts",
     "edit_distance": "transcripts",

@@ -15,6 +15,8 @@ from lossfast.catalogue import info as info
 from lossfast.catalogue import names as names
 from lossfast.catalogue import recommend as recommend
 from lossfast.catalogue import value_and_grad as value_and_grad
+from lossfast.confusion import ConfusionMatrix as ConfusionMatrix
+from lossfast.confusion import confusion_matrix as confusion_matrix
 from lossfast.decoding import ctc_align as ctc_align
 from lossfast.decoding import ctc_beam_search as ctc_beam_search
 from lossfast.decoding import ctc_greedy_decode as ctc_greedy_decode
@@ -78,11 +80,20 @@ class CTC(Loss):
 class Dice(Loss):
     def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
+class DiceCrossentropy(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., dice_weight: float = ..., crossentropy_weight: float = ...) -> None: ...
+
+class DiceFocal(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., dice_weight: float = ..., focal_weight: float = ..., gamma: float = ..., alpha: float | None = ...) -> None: ...
+
 class DIoU(Loss):
     def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
 
 class Exponential(Loss):
     def __init__(self) -> None: ...
+
+class FocalTversky(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., alpha: float = ..., beta: float = ..., gamma: float = ...) -> None: ...
 
 class Gamma(Loss):
     def __init__(self) -> None: ...
@@ -95,6 +106,9 @@ class GaussianNLL(Loss):
 
 class GeneralizedCrossentropy(Loss):
     def __init__(self, *, q: float = ..., from_logits: bool = ..., axis: int = ..., label_smoothing: float = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., temperature: float | Any = ..., eps: float | None = ...) -> None: ...
+
+class GeneralizedDice(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ..., weighting: str = ...) -> None: ...
 
 class GIoU(Loss):
     def __init__(self, *, format: str = ..., eps: float | None = ...) -> None: ...
@@ -119,6 +133,9 @@ class KLDivergence(Loss):
 
 class LogCosh(Loss):
     def __init__(self) -> None: ...
+
+class LogCoshDice(Loss):
+    def __init__(self, *, axis: int | None = ..., activation: str | None = ..., reduce_over: str = ..., smooth: float | tuple[float, float | None] = ..., squared: bool = ..., include_background: bool = ..., empty: str = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
 class MeanAbsoluteError(Loss):
     def __init__(self) -> None: ...
@@ -205,12 +222,16 @@ cosine_embedding: CosineEmbedding
 cosine_similarity: CosineSimilarity
 ctc: CTC
 dice: Dice
+dice_crossentropy: DiceCrossentropy
+dice_focal: DiceFocal
 diou: DIoU
 exponential: Exponential
+focal_tversky: FocalTversky
 gamma: Gamma
 gaussian_kl: GaussianKL
 gaussian_nll: GaussianNLL
 generalized_crossentropy: GeneralizedCrossentropy
+generalized_dice: GeneralizedDice
 giou: GIoU
 hinge: Hinge
 hinge_embedding: HingeEmbedding
@@ -222,6 +243,7 @@ kld: KLDivergence
 kl_divergence: KLDivergence
 log_cosh: LogCosh
 logcosh: LogCosh
+log_cosh_dice: LogCoshDice
 mae: MeanAbsoluteError
 mean_absolute_error: MeanAbsoluteError
 mape: MeanAbsolutePercentageError

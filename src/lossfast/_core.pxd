@@ -129,6 +129,8 @@ cdef extern from "lossfast/lossfast.h" nogil:
     size_t lf_region_nparam(const lf_region *loss)
     ctypedef enum lf_activation:
         LF_PROBABILITIES, LF_SIGMOID, LF_SOFTMAX
+    ctypedef enum lf_pixel:
+        LF_NO_PIXEL, LF_PIXEL_CROSSENTROPY, LF_PIXEL_FOCAL
     ctypedef struct lf_region_call:
         size_t samples
         size_t positions
@@ -143,10 +145,16 @@ cdef extern from "lossfast/lossfast.h" nogil:
         int together
         lf_in share
         lf_in weight
+        lf_pixel pixel
+        double gamma
+        double alpha
+        lf_in pixel_weight
+        const double *class_weight
         double empty
         const double *param
         int unchecked
         lf_out value
+        lf_out pixel_value
         lf_out grad
         double scale
         double *sum
@@ -333,5 +341,16 @@ cdef extern from "lossfast/lossfast.h" nogil:
         int64_t *counts
     lf_status lf_edit_workspace(const lf_edit_call *call, const lf_control *control, size_t *size)
     lf_status lf_edit(const lf_edit_call *call, void *workspace, size_t size, const lf_control *control)
+    ctypedef struct lf_confusion_call:
+        lf_in target
+        lf_in pred
+        size_t n
+        size_t classes
+        bint has_ignore
+        int64_t ignore
+        int64_t *counts
+    lf_status lf_confusion_workspace(const lf_confusion_call *call, const lf_control *control, size_t *size)
+    lf_status lf_confusion(const lf_confusion_call *call, void *workspace, size_t size, const lf_control *control,
+                           lf_failure *failure)
 
     lf_status lf_vecmath(const char *name, lf_dtype dtype, size_t n, const void *x, void *y)

@@ -124,9 +124,15 @@ class RegionKernel:
         weight: NDArray[Any] | None,
         empty: float,
         params: tuple[float, ...],
+        pixel: int,
+        gamma: float,
+        alpha: float,
+        class_weight: NDArray[Any] | None,
+        pixel_weight: NDArray[Any] | None,
         unchecked: int,
         scale: float,
         value: NDArray[Any] | None,
+        pixel_value: NDArray[Any] | None,
         grad: NDArray[Any] | None,
         want_sum: bool,
         nthreads: int,
@@ -212,6 +218,14 @@ def edit_distance(
     hypothesis_starts: NDArray[Any],
     distance: NDArray[Any],
     counts: NDArray[Any] | None,
+    nthreads: int,
+) -> None: ...
+def confusion(
+    target: NDArray[Any],
+    pred: NDArray[Any],
+    classes: int,
+    ignore: int | None,
+    counts: NDArray[Any],
     nthreads: int,
 ) -> None: ...
 def weight_sum(weight: NDArray[Any], nthreads: int) -> float: ...

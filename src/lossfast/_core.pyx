@@ -191,6 +191,13 @@ cdef class Kernel:
         return check(status, failure, errors)
 
 
+cdef const double *class_weights(cnp.ndarray weights, size_t classes) except NULL:
+    if cnp.PyArray_TYPE(weights) != cnp.NPY_DOUBLE or not cnp.PyArray_ISCARRAY_RO(weights) \
+            or <size_t>cnp.PyArray_SIZE(weights) != classes:
+        raise SystemError("lossfast: class weights reached the core unprepared")
+    return <const double *>cnp.PyArray_DATA(weights)
+
+
 cdef struct row_views:
     view target, pred, weight, temperature, value, grad, hess
     double[MAX_PARAM] param
@@ -257,7 +264,6 @@ cdef class RowKernel:
     cdef int prepare(self, lf_row_call *call, row_views *v, bint labels, target, pred, weight, class_weight,
                      temperature, ignore, tuple params) except -1:
         cdef int ndim = cnp.PyArray_NDIM(pred)
-        cdef cnp.ndarray weights
         memset(call, 0, sizeof(lf_row_call))
         open_view(&v.target, target), open_view(&v.pred, pred)
         open_view(&v.weight, weight), open_view(&v.temperature, temperature)
@@ -271,11 +277,7 @@ cdef class RowKernel:
         if ignore is not None:
             call.has_ignore, call.ignore = True, ignore
         if class_weight is not None:
-            weights = class_weight
-            if cnp.PyArray_TYPE(weights) != cnp.NPY_DOUBLE or not cnp.PyArray_ISCARRAY_RO(weights) \
-                    or <size_t>cnp.PyArray_SIZE(weights) != call.classes:
-                raise SystemError("lossfast: class weights reached the core unprepared")
-            call.class_weight = <const double *>cnp.PyArray_DATA(weights)
+            call.class_weight = class_weights(class_weight, call.classes)
         fill(v.param, params)
         call.param = v.param
         call.unchecked = True

@@ -287,6 +287,8 @@ class Region(Declaration):
     )
     kernel: str  # of the C library
     own: tuple[str, ...]  # the parameters that it takes after `smooth`
+    together: bool  # whether the classes of a sample are one item, their sums weighted by their sizes
+    pixel: str  # a loss of each position that is added: "crossentropy", "focal" or nothing
 
     def operands(self, params: Params) -> tuple[str, str]:
         """What `y_true` and `y_pred` may be, in words."""

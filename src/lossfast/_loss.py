@@ -289,6 +289,8 @@ def region(
     formula: str,
     kernel: str = "",
     own: tuple[str, ...] = (),
+    together: bool = False,
+    pixel: str = "",
     names: tuple[str, ...] = (),
     aliases: Mapping[str, Params] | tuple[str, ...] = (),
     **params: Param,
@@ -312,6 +314,8 @@ def region(
                 boosting="",
                 kernel=kernel or spec.__name__,
                 own=own,
+                together=together,
+                pixel=pixel,
             ),
             REGION,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from lossfast._arrays import Array
 from lossfast._declarations import UNIT, Region
 from lossfast._errors import DomainError
+from lossfast._loss import REGISTRY
 from lossfast._numpy import double
 
 
@@ -28,6 +29,52 @@ def softmax(z: Array) -> Array:
     total = e.sum(axis=-1, keepdims=True)
     undefined = (infinite & (total > 1)) | np.isneginf(top)
     return np.asarray(e / np.where(undefined, np.nan, total))
+
+
+def confusion(target: Array, pred: Array, classes: int, ignore: int | None, counts: Array, nthreads: int) -> None:
+    """As `_core.confusion`."""
+    t, p = target.reshape(-1), pred.reshape(-1)
+    kept = np.ones(t.size, bool) if ignore is None else t != ignore
+    bad = [kept & ~((x >= 0) & (x < classes) & (double(x) == np.floor(double(x)))) for x in (t, p)]
+    if (bad[0] | bad[1]).any():
+        first = int((bad[0] | bad[1]).argmax())
+        raise DomainError("target" if bad[0][first] else "pred", first)
+    pairs = t[kept].astype(np.int64) * classes + p[kept].astype(np.int64)
+    counts += np.bincount(pairs, minlength=classes**2).reshape(counts.shape)
+
+
+def pixel_losses(
+    pixel: int,
+    activation: int,
+    t: Array,
+    z: Array,
+    kept: Array,
+    gamma: float,
+    alpha: float,
+    class_weight: Array | None,
+) -> tuple[Array, Array, Array]:
+    """Losses of positions (and, by sigmoids, of classes) times their weights, these, and derivatives by the logits.
+
+    By the specifications of the losses of classes and of pairs.
+    """
+    v = np.ones(z.shape[-1]) if class_weight is None else class_weight
+    if activation == 1:
+        name = "binary_crossentropy" if pixel == 1 else "binary_focal_crossentropy"
+        own: dict[str, Any] = (
+            {"pos_weight": 1.0} if pixel == 1 else {"gamma": gamma, "alpha": None if alpha < 0 else alpha}
+        )
+        spec = REGISTRY[name].declaration.spec
+        jet = spec(t, np.where(kept, z, 0.0), from_logits=True, label_smoothing=0.0, eps=0.0, **own)
+        weights = v * kept
+        return np.where(weights == 0, 0.0, weights * jet.value), weights, weights * jet.grad
+    name, own = "categorical_crossentropy", {"class_weight": v}
+    if pixel == 2:
+        name, own = "categorical_focal_crossentropy", {"gamma": gamma, "alpha": v}
+    x = np.where(kept.any(axis=-1, keepdims=True), z, 0.0)
+    more = {"from_logits": True, "label_smoothing": 0.0, "temperature": 1.0, "z_loss": 0.0, "eps": 0.0}
+    params = {k: x for k, x in more.items() if k in REGISTRY[name].declaration.params}
+    jet = REGISTRY[name].declaration.spec(t, x, **params, **own)
+    return jet.value, (v * t).sum(axis=-1), jet.grad
 
 
 class NumpyRegionKernel:
@@ -89,9 +136,15 @@ class NumpyRegionKernel:
         weight: Array | None,
         empty: float,
         params: tuple[float, ...],
+        pixel: int,
+        gamma: float,
+        alpha: float,
+        class_weight: Array | None,
+        pixel_weight: Array | None,
         unchecked: int,
         scale: float,
         value: Array | None,
+        pixel_value: Array | None,
         grad: Array | None,
         want_sum: bool,
         nthreads: int,
@@ -117,6 +170,16 @@ class NumpyRegionKernel:
             by_i, by_p = (np.where(nothing | (w == 0), 0.0, scale * w * x) for x in (by_i, by_p))
             if value is not None:
                 value[...] = weighted
+            positions = slopes = np.zeros(())
+            if pixel:
+                each, weights, by_each = pixel_losses(pixel, activation, t, z, kept, gamma, alpha, class_weight)
+                over_all = tuple(range(1, each.ndim))
+                total = weights.sum(axis=over_all)
+                factor = np.where(total == 0, 0.0, pixel_weight / np.where(total == 0, 1.0, total))
+                positions = np.where(factor == 0, 0.0, factor * each.sum(axis=over_all))
+                slopes = scale * factor.reshape(-1, *(1,) * (pred.ndim - 1)) * by_each
+                if pixel_value is not None:
+                    pixel_value[...] = positions
             if grad is not None:
                 if together:
                     by_i, by_p = by_i * shares, by_p * shares
@@ -126,5 +189,6 @@ class NumpyRegionKernel:
                 slope = a if activation == 0 else a * p * q
                 if activation == 2:
                     slope = p * (p[..., None, :] * (a[..., :, None] - a[..., None, :])).sum(axis=-1)
+                slope = slope + slopes
                 grad[...] = np.where(kept | (activation == 2 and not labels), slope, 0.0).astype(grad.dtype)
-        return float(weighted.sum()) if want_sum else None
+        return float(weighted.sum() + np.sum(positions)) if want_sum else None

@@ -1,7 +1,7 @@
 # Region losses: included by _core.pyx.
 
 cdef struct region_views:
-    view target, pred, share, weight, value, grad
+    view target, pred, share, weight, value, grad, pixel_weight, pixel_value
     double[MAX_PARAM] param
 
 
@@ -42,8 +42,8 @@ cdef class RegionKernel:
         return found
 
     def run(self, bint single, bint labels, target, pred, int activation, bint squared, ignore, bint together, share,
-            weight, double empty, tuple params, int unchecked, double scale, value, grad, bint want_sum,
-            int nthreads):
+            weight, double empty, tuple params, int pixel, double gamma, double alpha, class_weight, pixel_weight,
+            int unchecked, double scale, value, pixel_value, grad, bint want_sum, int nthreads):
         """One call of lf_region_run; returns the sum, if wanted."""
         cdef lf_region_call call
         cdef region_views v
@@ -59,7 +59,12 @@ cdef class RegionKernel:
         call.squared, call.together, call.empty, call.scale = squared, together, empty, scale
         open_view(&v.share, share), open_view(&v.weight, weight)
         open_view(&v.value, value), open_view(&v.grad, grad)
+        open_view(&v.pixel_weight, pixel_weight), open_view(&v.pixel_value, pixel_value)
         call.share, call.weight = reading(&v.share), reading(&v.weight)
+        call.pixel_weight, call.pixel_value = reading(&v.pixel_weight), writing(&v.pixel_value)
+        call.pixel, call.gamma, call.alpha = <lf_pixel>pixel, gamma, alpha
+        if class_weight is not None:
+            call.class_weight = class_weights(class_weight, call.classes)
         call.value, call.grad = writing(&v.value), writing(&v.grad)
         fill(v.param, params)
         call.param = v.param
@@ -105,3 +110,30 @@ def region_names():
         names.append(lf_region_name(loss).decode())
         loss = lf_region_at(len(names))
     return names
+
+
+def confusion(target, pred, size_t classes, ignore, counts, int nthreads):
+    """One call of lf_confusion, which adds to the counts."""
+    cdef lf_confusion_call call
+    cdef view t, p
+    cdef list errors = []
+    cdef lf_control control = control_of(nthreads, errors)
+    cdef lf_failure failure
+    cdef lf_status status
+    memset(&call, 0, sizeof(call))
+    memset(&failure, 0, sizeof(failure))
+    open_view(&t, target), open_view(&p, pred)
+    call.target, call.pred = reading(&t), reading(&p)
+    call.n, call.classes = target.size, classes
+    if pred.size != target.size:
+        raise SystemError("lossfast: labels reached the core unprepared")
+    if ignore is not None:
+        call.has_ignore, call.ignore = True, ignore
+    call.counts = integers(counts, classes * classes)
+    cdef size_t size
+    check(lf_confusion_workspace(&call, &control, &size), failure, errors)
+    cdef void *workspace = workspace_of(size)
+    with nogil:
+        status = lf_confusion(&call, workspace, size, &control, &failure)
+        free(workspace)
+    check(status, failure, errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -14,6 +15,9 @@ from lossfast._evaluate import Call, Fault, weight_sum
 from lossfast._loss import Loss
 
 ACTIVATIONS = (None, "sigmoid", "softmax")
+PIXELS = ("", "crossentropy", "focal")
+LARGEST_SHARE = 1e280  # of a class of next to nothing
+WEIGHTINGS = {"square": 2, "simple": 1}  # powers of the sizes of classes that divide their sums
 EPSILON = {True: float(np.finfo(np.float32).eps), False: float(np.finfo(np.float64).eps)}
 
 
@@ -21,7 +25,7 @@ class RegionCall(Call):
     """Operands as views of the caller's arrays with axes (samples, positions ..., classes), and the kernel.
 
     An item is a class of a sample; where it is summed over the batch, the batch is the one sample; where it is summed
-    over all, the classes are one item together.
+    over all, the classes are one item together.  A loss of positions is one of samples: then the items are samples.
     """
 
     replaceable: tuple[str, ...] = ("y_pred",)
@@ -41,7 +45,7 @@ class RegionCall(Call):
         self.smooth = (EPSILON[self.single] if n is None else n, EPSILON[self.single] if d is None else d)
         self.activation = given["activation"]
         self.over: str = given["reduce_over"]
-        self.together = self.over == "all"
+        self.together = declaration.together or self.over == "all"
         self._take_axes()
         self._take_target(_arrays.as_array("y_true", y_true))
         self._take_options()
@@ -103,43 +107,29 @@ class RegionCall(Call):
             raise ValueError(
                 f"class_weight has shape {self.weights.shape}, expected {(self.classes,)}, a number for each class"
             )
+        if self.declaration.pixel == "focal" and given["alpha"] is not None and self.activation != "sigmoid":
+            raise ValueError(f"alpha is {given['alpha']}, expected None unless activation='sigmoid'")
         samples = self.rows.shape[:1] if self.has_samples else ()
         counting = self.classes - (not self.background)
-        self.items = samples if self.together or self.axis is None else (*samples, counting)
-        self.first = int(not self.background and not self.together)  # class of the items
-        self.weighted = self._class_weights() is not None
+        by_class = not (self.together or self.declaration.pixel or self.axis is None)
+        self.items = (*samples, counting) if by_class else samples
+        # Of the items as the kernel has them, background included: samples and classes, and the first that counts.
+        self.inner = len(self._samples_first(self.rows)), 1 if self.together else self.classes
+        self.first = int(not self.background and not self.together)
+        self.weighted = self.weights is not None and not (self.together or self.declaration.pixel)
 
-    def _shares(self) -> Array | None:
-        """What the sums of the classes of an item are multiplied by."""
-        if not self.together or (self.weights is None and self.background):
-            return None
-        shares = np.ones(self.classes) if self.weights is None else self.weights.copy()
+    def _base(self) -> Array:
+        """The weights of the classes, 0 for a background that is left out."""
+        base = np.ones(self.classes) if self.weights is None else self.weights.copy()
         if not self.background:
-            shares[0] = 0.0
-        return shares[None]
+            base[0] = 0.0
+        return base
 
-    def _class_weights(self) -> Array | None:
-        """The weights of the classes that are items, with the axes of the items."""
-        if self.weights is None or self.together:
-            return None
-        return self.weights[self.first :].reshape(self.items[len(self.items) - (self.axis is not None) :])
-
-    def measure(self, weight: Array | None) -> tuple[float, int]:
-        """The sum of weights and the number of the items that count."""
-        if weight is not None:
-            weight_sum(weight, self.nthreads)
-        if self.params["empty"] == "skip":
-            self.kept = self._totals() > 0
-        counted = self.counted(weight)
-        size = math.prod(self.items)
-        if counted is None:
-            return float(size), size
-        total = float(np.broadcast_to(counted, self.items).sum(dtype=np.float64))
-        return total, size if self.kept is None else int(self.kept.sum())
-
+    @functools.cached_property
     def _totals(self) -> Array:
-        """The sum of the targets of each item."""
-        totals = self.kernel.check(
+        """The sum of the targets of each class of each sample."""
+        self.known = 2
+        found: Array = self.kernel.check(
             self.single,
             self.labels,
             self._samples_first(self.target),
@@ -150,11 +140,44 @@ class RegionCall(Call):
             int(not self.check),
             self.nthreads,
         )
-        self.known = 2
-        if self.together:
-            shares = self._shares()
-            return np.asarray((totals if shares is None else totals * shares).sum(axis=1)).reshape(self.items)
-        return np.asarray(totals[:, self.first :]).reshape(self.items)
+        return found
+
+    def _shares(self) -> Array | None:
+        """What the sums of the classes of an item are multiplied by."""
+        if not self.together:
+            return None
+        base = np.repeat(self._base()[None], self.inner[0], axis=0)
+        power = WEIGHTINGS.get(self.params.get("weighting", ""), 0)
+        if not power:
+            return base
+        totals = self._totals
+        with np.errstate(divide="ignore"):
+            shares = np.where(totals > 0, np.minimum(totals ** float(-power), LARGEST_SHARE), 0.0)
+        if self.params["empty"] != "skip":  # a class that does not occur weighs as much as the rarest that does
+            most = np.where(base > 0, shares, 0.0).max(axis=1, keepdims=True)
+            shares = np.where(totals > 0, shares, np.where(most > 0, most, 1.0))
+        return base * shares
+
+    def _kept(self) -> Array | None:
+        """Which of the kernel's items count, those of the background too; None: all."""
+        if self.params["empty"] != "skip":
+            return None
+        kept: Array = self._totals > 0
+        return np.asarray((kept & (self._base() > 0)).any(axis=1, keepdims=True)) if self.together else kept
+
+    def measure(self, weight: Array | None) -> tuple[float, int]:
+        """The sum of weights and the number of the items that count."""
+        if weight is not None:
+            weight_sum(weight, self.nthreads)
+        kept = None if self.declaration.pixel else self._kept()
+        if kept is not None:
+            self.kept = kept[:, self.first :].reshape(self.items)
+        counted = self.counted(weight)
+        size = math.prod(self.items)
+        if counted is None:
+            return float(size), size
+        total = float(np.broadcast_to(counted, self.items).sum(dtype=np.float64))
+        return total, size if self.kept is None else int(self.kept.sum())
 
     def entries(self) -> int:
         """How many samples there are with items that count."""
@@ -164,10 +187,9 @@ class RegionCall(Call):
 
     def counted(self, weight: Array | None) -> Array | None:
         """Times the weight of the class; 0 for items that are left out."""
-        weights = self._class_weights()
-        if weights is not None:
-            weight = weights if weight is None else weight * weights
-            weight = np.broadcast_to(weight, self.items)
+        if self.weighted and self.weights is not None:
+            weights = self.weights[self.first :].reshape(self.items[len(self.items) - (self.axis is not None) :])
+            weight = np.broadcast_to(weights if weight is None else weight * weights, self.items)
         if self.kept is not None:
             weight = np.where(self.kept, 1.0 if weight is None else weight, 0.0)
         return weight
@@ -179,68 +201,89 @@ class RegionCall(Call):
     def run(
         self, weight: Array | None, scale: float, results: dict[str, Array], want_sum: bool, entries: Array | None
     ) -> float | None:
-        """Both passes."""
-        value, grad = results.get("value"), results.get("grad")
-        losses = None if value is None and entries is None else np.empty(self._inner_shape())
-        total = self._run(self.counted(weight), scale, losses, grad, want_sum)
-        if losses is not None:
-            items = losses[:, self.first :].reshape(self.items)
-            if value is not None:
-                value[...] = items.astype(value.dtype)
-            if entries is not None:
-                entries[...] = items.reshape(len(entries), -1).sum(axis=1)
+        """Both readings."""
+        value = results.get("value")
+        losses = None if value is None and entries is None else np.empty(self.items)
+        total = self._run(self.counted(weight), scale, losses, results.get("grad"), want_sum)
+        if value is not None and losses is not None:
+            value[...] = losses.astype(value.dtype)
+        if entries is not None and losses is not None:
+            entries[...] = losses.reshape(len(entries), -1).sum(axis=1)
         return total
+
+    def _inner_weights(self, weight: Array | None) -> Array | None:
+        """The weights of the items as the kernel has them."""
+        if self.declaration.pixel:
+            kept = self._kept()
+            inner = np.ones(self.inner) * (1.0 if self.together else self._base()) * (True if kept is None else kept)
+            total = inner.sum(axis=1, keepdims=True)
+            inner = inner / np.where(total > 0, total, 1.0)
+            factor: float = self.params["dice_weight"]
+            return factor * inner * self._sample_weights(weight)[:, None]
+        if weight is None and not self.first:
+            return None
+        inner = np.zeros(self.inner)
+        given = np.broadcast_to(1.0 if weight is None else weight, self.items)
+        inner[:, self.first :] = given.reshape(len(inner), -1)
+        return inner
+
+    def _sample_weights(self, weight: Array | None) -> Array:
+        return np.broadcast_to(1.0 if weight is None else weight, self.items).reshape(-1).astype(np.float64)
 
     def _run(
         self, weight: Array | None, scale: float, losses: Array | None, grad: Array | None, want_sum: bool
     ) -> float | None:
-        """One call of the kernel, with the final weights of the items."""
-        inner = None
-        if weight is not None or self.first:
-            inner = np.zeros(self._inner_shape())
-            inner[:, self.first :] = np.broadcast_to(1.0 if weight is None else weight, self.items).reshape(
-                len(inner), -1
-            )
+        """One call of the kernel, with the final weights of the items and the array of their losses."""
+        params, pixel = self.params, self.declaration.pixel
+        inner = None if losses is None else np.empty(self.inner)
+        pixels = None if losses is None or not pixel else np.empty(self.inner[:1])
+        pixel_weight = params[f"{pixel}_weight"] * self._sample_weights(weight) if pixel else None
+        alpha = params.get("alpha") if pixel else None
         total: float | None = self.kernel.run(
             self.single,
             self.labels,
             self._samples_first(self.target),
             self._samples_first(self.rows),
             ACTIVATIONS.index(self.activation),
-            self.params["squared"],
+            params["squared"],
             self.ignore,
             self.together,
             self._shares(),
-            inner,
-            float(self.params["empty"] == "one"),
-            (*self.smooth, *(self.params[k] for k in self.declaration.own)),
+            self._inner_weights(weight),
+            float(params["empty"] == "one"),
+            (*self.smooth, *(params[k] for k in self.declaration.own)),
+            PIXELS.index(pixel),
+            params.get("gamma", 0.0) if pixel else 0.0,
+            -1.0 if alpha is None else alpha,
+            self.weights if pixel else None,
+            pixel_weight,
             self.known,
             scale,
-            losses,
+            inner,
+            pixels,
             None if grad is None else self._samples_first(self._classes_last(grad)),
             want_sum,
             self.nthreads,
         )
+        if losses is not None and inner is not None:
+            found = inner[:, self.first :]
+            losses[...] = (found if pixels is None else found.sum(axis=1) + pixels).reshape(self.items)
         return total
-
-    def _inner_shape(self) -> tuple[int, int]:
-        """Of the items as the kernel has them: samples and classes, background included."""
-        return len(self._samples_first(self.rows)), 1 if self.together else self.classes
 
     def moments(self, weight: Array | None) -> tuple[Any, ...]:
         """As `_core.Kernel.moments`, of the items that count; their weights are those of the mean."""
         from lossfast._numpy import moments_of
 
         self.measure(weight)
-        losses = np.empty(self._inner_shape())
+        losses = np.empty(self.items)
         self._run(None, 1.0, losses, None, False)
-        items = losses[:, self.first :].reshape(self.items).astype(np.float32 if self.single else np.float64)
+        losses = losses.astype(np.float32 if self.single else np.float64)
         counted = self.counted(weight)
         if counted is not None:
             counted = np.broadcast_to(counted, self.items)
         if self.kept is not None:
-            items, counted = items[self.kept], None if counted is None else counted[self.kept]
-        return moments_of(items, counted)
+            losses, counted = losses[self.kept], None if counted is None else counted[self.kept]
+        return moments_of(losses, counted)
 
     def weight_shape(self, weight: Array) -> tuple[int, ...]:
         """That of the weights, which are checked as they come."""

@@ -414,6 +414,8 @@ lf_status lf_embedding_run(const lf_embedding *loss, lf_dtype dtype, const lf_em
  *     "dice"       1 - (2 I + n) / (P + T + d)
  *     "jaccard"    1 - (I + n) / (P + T - I + d)
  *     "tversky"    1 - (I + n) / (I + alpha (P - I) + beta (T - I) + d)     param[2], param[3]: alpha, beta
+ *     "focal_tversky"    tversky^gamma                                      param[4]: gamma
+ *     "log_cosh_dice"    log(cosh(dice))
  *
  * An item is a class of a sample; or a whole sample, its sums being those of its classes times their shares. */
 typedef struct lf_region lf_region;
@@ -431,6 +433,11 @@ typedef enum {
 
 enum { LF_KNOWN_MASKS = 1, LF_KNOWN_LABELS };
 
+/* A loss of each position whose mean over a sample is added: of p by softmax -sum_k v_k t_k log p_k, divided by
+ * sum v_k t_k; of p by sigmoids the binary one of each class times v_k, divided by sum v_k.  LF_PIXEL_FOCAL multiplies
+ * by (1 - p)^gamma, or for sigmoids by that of what t denies, and by alpha t + (1 - alpha) (1 - t). */
+typedef enum { LF_NO_PIXEL, LF_PIXEL_CROSSENTROPY, LF_PIXEL_FOCAL } lf_pixel;
+
 typedef struct {
     size_t samples, positions, classes;
     lf_in pred; /* samples x positions x classes: element (sample * positions + position) * classes + k, in a layout the
@@ -441,17 +448,22 @@ typedef struct {
     int64_t ignore;
     lf_activation activation;
     int squared;
-    int together;        /* a whole sample is an item */
-    lf_in share;         /* samples x classes; default: 1 */
-    lf_in weight;        /* of each item; default: 1 */
-    double empty;        /* the loss of an item with P = T = 0, which has no gradient */
-    const double *param; /* lf_region_nparam(loss) numbers */
-    int unchecked;       /* lf_region_check has been called */
+    int together;               /* a whole sample is an item */
+    lf_in share;                /* samples x classes; default: 1 */
+    lf_in weight;               /* of each item; default: 1 */
+    lf_pixel pixel;             /* for logits */
+    double gamma, alpha;        /* alpha for sigmoids; below 0: none */
+    lf_in pixel_weight;         /* of each sample; default: 1 */
+    const double *class_weight; /* the v; NULL: 1 */
+    double empty;               /* the loss of an item with P = T = 0, which has no gradient */
+    const double *param;        /* lf_region_nparam(loss) numbers */
+    int unchecked;              /* lf_region_check has been called */
 
-    lf_out value; /* of each item: w l */
-    lf_out grad;  /* samples x positions x classes: scale w dl/dpred; may be the very array of pred */
+    lf_out value;       /* of each item: w l */
+    lf_out pixel_value; /* of each sample: w l */
+    lf_out grad;        /* samples x positions x classes: scale times the gradient; may be the very array of pred */
     double scale;
-    double *sum;     /* sum w l */
+    double *sum;     /* of all values */
     void *workspace; /* of lf_region_workspace() bytes; fewer, and fewer threads take part */
     size_t workspace_size;
 } lf_region_call;
@@ -468,6 +480,22 @@ lf_status lf_region_check(lf_dtype dtype, const lf_region_call *call, double *to
 /* As lf_pointwise_run. */
 lf_status lf_region_run(const lf_region *loss, lf_dtype dtype, const lf_region_call *call, const lf_control *control,
                         lf_failure *failure);
+
+/* Of each pair of classes, how many of n elements are truly the one and are predicted to be the other. */
+typedef struct {
+    lf_in target, pred; /* classes, as integers of any dtype */
+    size_t n, classes;  /* classes at most LF_MAX_COUNTED */
+    int has_ignore;     /* elements whose target is `ignore` are left out, whatever is predicted there */
+    int64_t ignore;
+    int64_t *counts; /* classes x classes: [true * classes + predicted]; added to when all is known to be good */
+} lf_confusion_call;
+
+enum { LF_MAX_COUNTED = 4096 };
+
+/* LF_BAD_TARGET, LF_BAD_PRED: no class, at the position that lf_failure says. */
+lf_status lf_confusion_workspace(const lf_confusion_call *call, const lf_control *control, size_t *size);
+lf_status lf_confusion(const lf_confusion_call *call, void *workspace, size_t size, const lf_control *control,
+                       lf_failure *failure);
 
 /* --- Box losses ------------------------------------------------------------------------------------------- */
 
