@@ -40,7 +40,8 @@ def library() -> ctypes.CDLL:
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     c.probe.argtypes = [ctypes.c_int] * 6 + [size, ctypes.c_int, pointer, pointer, pointer]
     c.reduction.argtypes = [ctypes.c_int] * 2 + [size, ctypes.c_int] + [pointer] * 3
-    c.probe.restype = c.reduction.restype = ctypes.c_double
+    c.in_place.argtypes = [ctypes.c_int, size, ctypes.c_int] + [pointer] * 4
+    c.probe.restype = c.reduction.restype = c.in_place.restype = ctypes.c_double
     return c
 
 
@@ -101,6 +102,16 @@ class Probe:
     def best(self, seconds: float, outputs: tuple[str, ...] = ("reused",)) -> tuple[float, Pass]:
         """The fastest pass, each sampled for `seconds`."""
         return min((min(measure.sample(self.timed(p), seconds)), p) for p in passes(self.moved, outputs))
+
+
+def timed_update(n: int, threads: int) -> Any:
+    """For `measure.repeatedly`: three arrays of n floats updated in place by a fourth."""
+    c, buffers = library(), [_buffer(4 * n, i) for i in range(4)]
+
+    def timed(times: int) -> float:
+        return float(c.in_place(threads, n, times, *(b.ctypes.data for b in buffers)))
+
+    return timed
 
 
 def timed_reduction(x: np.ndarray, y: np.ndarray, in_double: bool, threads: int) -> Any:
