@@ -306,6 +306,8 @@ def test_a_state_that_does_not_fit_changes_nothing():
         assert pickle.dumps(opt.state_dict()) == before
     with pytest.raises(ValueError, match="version"):
         opt.load_state_dict({})
+    with pytest.raises(ValueError, match="no 'hyperparameters'"):
+        opt.load_state_dict({k: v for k, v in opt.state_dict().items() if k != "hyperparameters"})
 
 
 def test_a_plateau_is_part_of_the_state():
@@ -360,6 +362,8 @@ def test_the_learning_rate_is_a_number_or_a_schedule():
     assert seen == [0, 1, 2] and w[0] == pytest.approx(-1.11)
     opt.lr = 0.5
     assert opt.learning_rate == 0.5 and opt.steps == 3
+    opt.learning_rate = 0.25
+    assert opt.lr == 0.25
     opt.lr = lambda k: -1.0
     with pytest.raises(ValueError, match=r"lr\(3\) is -1.0"):
         opt.step([np.ones(1)])

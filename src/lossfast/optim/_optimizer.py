@@ -53,13 +53,14 @@ class Optimizer:
     STATES: ClassVar[tuple[str, ...]] = ()
     HYPER: ClassVar[dict[str, Param]] = {}  # beside lr and COMMON
 
-    def _start(self, params: Iterable[Array] | None, **given: Any) -> None:
+    def _start(self, given: dict[str, Any]) -> None:
+        """With the arguments of __init__."""
         self._numbers: dict[str, Any] = {}
-        self._set(given)
+        self._set({k: v for k, v in given.items() if k not in ("self", "params")})
         self._weights: list[Array] | None = None
         self._clear()
-        if params is not None:
-            self._take(params)
+        if given["params"] is not None:
+            self._take(given["params"])
 
     def _clear(self) -> None:
         self.steps = 0
@@ -125,6 +126,10 @@ class Optimizer:
         """The learning rate of the next step."""
         lr = self._numbers["lr"]
         return lr if isinstance(lr, float) else LEARNING_RATE.checked(f"lr({self.steps})", lr(self.steps))
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self.lr = value
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
@@ -320,12 +325,15 @@ class Optimizer:
         weights = self._bound()
         if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
             raise ValueError(f"state is not a state of version {STATE_VERSION} as state_dict returns it")
+        missing = {"optimizer", "steps", "skipped", "hyperparameters", "more", "state"} - set(state)
+        if missing:
+            raise ValueError(f"state has no {sorted(missing)[0]!r}")
         if state["optimizer"] != type(self).__name__:
             raise ValueError(f"state is of {state['optimizer']}, expected {type(self).__name__}")
         if len(state["state"]) != len(weights):
             raise ValueError(f"state has {len(state['state'])} arrays, expected {len(weights)}: one for each of params")
         before = self._numbers
-        self._set(state["hyperparameters"])
+        self.set_params(**state["hyperparameters"])
         try:
             states = []
             for i, w in enumerate(weights):

@@ -93,19 +93,7 @@ class SGD(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            decoupled_weight_decay=decoupled_weight_decay,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start(locals())
 
     def _check(self, numbers: Mapping[str, Any]) -> None:
         if numbers["nesterov"] and (numbers["momentum"] == 0 or numbers["dampening"] != 0):
@@ -183,19 +171,7 @@ class Adam(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            decoupled_weight_decay=decoupled_weight_decay,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start(locals())
 
     def _check(self, numbers: Mapping[str, Any]) -> None:
         if getattr(self, "_weights", None) is not None and numbers["amsgrad"] != self.amsgrad:
@@ -256,19 +232,7 @@ class AdamW(Adam):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            decoupled_weight_decay=True,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start({**locals(), "decoupled_weight_decay": True})
 
 
 @documented
@@ -318,19 +282,7 @@ class NAdam(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum_decay=momentum_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start(locals())
 
     def _clear(self) -> None:
         super()._clear()
@@ -415,20 +367,7 @@ class RMSprop(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-            decoupled_weight_decay=decoupled_weight_decay,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start(locals())
 
     def _check(self, numbers: Mapping[str, Any]) -> None:
         kind = numbers["momentum"] > 0, numbers["centered"]
@@ -506,19 +445,7 @@ class Adagrad(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-            decoupled_weight_decay=decoupled_weight_decay,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start(locals())
 
     def _begin(self) -> None:
         for s in self._states:
@@ -580,18 +507,7 @@ class Adadelta(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            rho=rho,
-            eps=eps,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start(locals())
 
     def _coefficients(self, t: int, lr: float) -> tuple[str, tuple[float, ...]]:
         n = self._numbers
@@ -642,17 +558,7 @@ class Lion(Optimizer):
         nonfinite: str = "propagate",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            params,
-            lr=lr,
-            betas=betas,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=True,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            nonfinite=nonfinite,
-            n_threads=n_threads,
-        )
+        self._start({**locals(), "decoupled_weight_decay": True})
 
     def _coefficients(self, t: int, lr: float) -> tuple[str, tuple[float, ...]]:
         n = self._numbers
