@@ -33,7 +33,9 @@ def documented(cls: T) -> T:
     """Fills in the parameters: those of all optimizers are explained in one place."""
     lines = []
     for name, parameter in inspect.signature(cls).parameters.items():
-        if name in cls.HYPER and cls.HYPER[name].doc:
+        if name == "weight_decay" and "decoupled_weight_decay" not in inspect.signature(cls).parameters:
+            words = "float|How strongly weights are drawn to zero: they shrink by the factor 1 - lr weight_decay."
+        elif name in cls.HYPER and cls.HYPER[name].doc:
             words = cls.HYPER[name].kind.__name__ + "|" + cls.HYPER[name].doc
         else:
             words = _WORDS[name]
