@@ -20,8 +20,15 @@ GOALS = {
     ("contrastive", 100_000, 128): Goal((0.90, 0.90), 7, 20),
     ("ntxent", 4096, 256): Goal((0.77, 0.77), 2, 3),
 }
-WRITTEN = {"cosine_similarity": 1, "contrastive": 2, "triplet": 3, "ntxent": 1}  # gradients
-TEMPERATURE = 0.07
+WRITTEN = {
+    "cosine_similarity": 1,
+    "contrastive": 2,
+    "triplet": 3,
+    "ntxent": 1,
+    "multiple_negatives_ranking": 2,
+}  # gradients
+BATCHES = ("ntxent", "multiple_negatives_ranking")
+TEMPERATURE, SCALE = 0.07, 20.0
 BOUND = "lossfast products alone"  # so that it is not taken for a peer
 
 
@@ -56,10 +63,11 @@ class Case(contenders.Case):
         import lossfast as lf
 
         loss = lf.get(self.loss)
-        if self.loss == "ntxent":
-            [labels], [x] = data(self)
-            value, gradient = loss.value_and_grad(labels, x.astype(np.float64))  # which tests compare with the formula
-            return value, gradient.reshape(-1)[self.probed()]
+        if self.loss in BATCHES:
+            labels, vectors = data(self)
+            wide = (x.astype(np.float64) for x in vectors)
+            value, gradients = loss.value_and_grad(*labels, *wide)  # which tests compare with the formula
+            return value, np.asarray(gradients).reshape(-1)[self.probed()]
         params = {k: v for k, v in loss.get_params().items() if k not in ("axis", "wrt")}
         labels, vectors = data(self)
         total, probed = 0.0, np.arange(self.n)[self.probed()]
@@ -117,11 +125,15 @@ def torch(case: Case) -> Iterator[Contender]:
         s = (u @ u.T / TEMPERATURE).masked_fill(torch.eye(case.rows, dtype=torch.bool), -torch.inf)
         return f.cross_entropy(s, torch.arange(case.rows) ^ 1)
 
+    def multiple_negatives_ranking(anchors: Any, positives: Any) -> Any:
+        return f.cross_entropy(SCALE * f.normalize(anchors) @ f.normalize(positives).T, torch.arange(case.rows))
+
     losses: dict[str, Callable[..., Any]] = {
         "cosine_similarity": lambda y_pred, y_true: -f.cosine_similarity(y_true, y_pred).mean(),
         "contrastive": contrastive,
         "triplet": lambda a, p, n: f.triplet_margin_loss(a, p, n, margin=MARGIN),
         "ntxent": ntxent,
+        "multiple_negatives_ranking": multiple_negatives_ranking,
     }
     torch.set_num_threads(THREADS)
     labels, arrays = data(case)
@@ -173,12 +185,23 @@ def jax(case: Case) -> Iterator[Contender]:
         rows = jnp.arange(case.rows)
         return (jax.nn.logsumexp(s, axis=1) - s[rows, rows ^ 1]).mean()
 
+    def multiple_negatives_ranking(anchors: Any, positives: Any) -> Any:
+        a, p = (x / jnp.linalg.norm(x, axis=1, keepdims=True) for x in (anchors, positives))
+        s = SCALE * a @ p.T
+        return (jax.nn.logsumexp(s, axis=1) - jnp.diagonal(s)).mean()
+
     labels, arrays = data(case)
     vectors = [jax.device_put(x) for x in arrays]
     same = jax.device_put(labels[0]) if labels else None
     if case.loss == "cosine_similarity":
         vectors.reverse()
-    losses = {"cosine_similarity": cosine_similarity, "contrastive": contrastive, "triplet": triplet, "ntxent": ntxent}
+    losses = {
+        "cosine_similarity": cosine_similarity,
+        "contrastive": contrastive,
+        "triplet": triplet,
+        "ntxent": ntxent,
+        "multiple_negatives_ranking": multiple_negatives_ranking,
+    }
     graph = jax.jit(jax.value_and_grad(losses[case.loss], argnums=tuple(range(WRITTEN[case.loss]))))
 
     def call() -> tuple[Any, Any]:
@@ -201,7 +224,7 @@ def _together(gradients: Any) -> Any:
 
 def products_alone(case: Case) -> Contender:
     """What no form of the loss of a batch can do without: the similarities, and what they add to both sides."""
-    _, [x] = data(case)
+    _, [x, *_] = data(case)
     step = max(1, (16 << 20) // (4 * case.rows))
     z, total = np.empty((step, case.rows), np.float32), np.zeros_like(x)
 

@@ -13,7 +13,7 @@ from contenders import THREADS, Group, Worker
 from embedding import Case
 from racing import Settings, details, folded, interleave, low, race, summary
 
-NAMES = ["cosine_similarity", "contrastive", "triplet", "ntxent"]
+NAMES = ["cosine_similarity", "contrastive", "triplet", *embedding.BATCHES]
 EXTRAS = {"threads": "One thread and two"}
 QUICK = [*NAMES, *EXTRAS]
 PACKAGES = ("lossfast", "numpy", "torch", "jax")
@@ -24,6 +24,7 @@ SHAPES = {
     "contrastive": [(1000, 64), (100_000, 128), (20_000, 768)],
     "triplet": [(1000, 64), (100_000, 128), (20_000, 768)],
     "ntxent": [(512, 128), (4096, 256), (16_384, 256)],
+    "multiple_negatives_ranking": [(512, 128), (4096, 256)],
 }
 SMALL = [(1000, 64), (300, 768)]
 
@@ -41,7 +42,10 @@ def groups(settings: Settings) -> list[Group | Worker]:
 
 def tables(names: list[str], settings: Settings, groups: list[Group | Worker], complaints: list[str]) -> str:
     """A row for each loss and shape."""
-    races = [race(case, groups, settings, complaints) for case in cases([n for n in names if n != "ntxent"], settings)]
+    races = [
+        race(case, groups, settings, complaints)
+        for case in cases([n for n in names if n not in embedding.BATCHES], settings)
+    ]
     text = (
         "Mean loss of float32 vectors (rows, dimensions) and its gradients by all operands, of the cosine by y_pred.\n"
         "The limit moves as many bytes as there are in the operands and gradients."
@@ -49,36 +53,40 @@ def tables(names: list[str], settings: Settings, groups: list[Group | Worker], c
     parts = (
         ["#### Value and gradients", text, summary(races, settings, "shape"), folded(details(races))] if races else []
     )
-    if "ntxent" in names:
-        parts += batch_tables(settings, groups, complaints)
+    batches = [name for name in names if name in embedding.BATCHES]
+    if batches:
+        parts += batch_tables(batches, settings, groups, complaints)
     return "\n\n".join(parts)
 
 
-def batch_tables(settings: Settings, groups: list[Group | Worker], complaints: list[str]) -> list[str]:
+def batch_tables(
+    names: list[str], settings: Settings, groups: list[Group | Worker], complaints: list[str]
+) -> list[str]:
     """Of every vector against all others."""
     races = []
-    for case in cases(["ntxent"], settings):
+    for case in cases(names, settings):
         bound = {embedding.BOUND: embedding.products_alone(case).run}
         races.append(race(case, groups, settings, complaints, bound))
     text = (
-        "NT-Xent of two views of each, with its gradient; (vectors, dimensions).  Products alone are NumPy's for the\n"
-        "similarities and for their gradients by both sides, in blocks, and nothing else."
+        "NT-Xent of two views of each, with its gradient, and anchors with their positives, with both gradients;\n"
+        "(vectors, dimensions).  Products alone are NumPy's for the similarities and for their gradients by both\n"
+        "sides, in blocks, and nothing else."
     )
     rows = summary(races, settings, "shape", embedding.BOUND)
-    return ["#### Batches", text, rows, folded(details(races)), memory_table(settings)]
+    return ["#### Batches", text, rows, folded(details(races)), memory_table(names, settings)]
 
 
-def memory_table(settings: Settings) -> str:
+def memory_table(names: list[str], settings: Settings) -> str:
     """What a call takes beside its operands and its result."""
     rows = []
-    for case in cases(["ntxent"], settings):
+    for case in cases(names, settings):
         [contender] = embedding.lossfast(case, settings.isas[:1])
         tracemalloc.start()
         contender.call()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        rows.append([str((case.rows, case.dimensions)), f"{peak / 2**20:.0f} MiB", f"{case.rows**2 / 2**18:.0f} MiB"])
-    return measure.table(["shape", "peak extra memory", "all similarities"], rows, "lrr")
+        rows.append([*case.cells(), f"{peak / 2**20:.0f} MiB", f"{case.rows**2 / 2**18:.0f} MiB"])
+    return measure.table(["loss", "shape", "peak extra memory", "all similarities"], rows, "llrr")
 
 
 def makers(settings: Settings, groups: list[Group | Worker], complaints: list[str]) -> dict[str, Callable[[], str]]:

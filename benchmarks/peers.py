@@ -13,6 +13,7 @@ import subprocess
 import time
 from typing import Any
 
+import blas  # noqa: F401  (before NumPy)
 import class_tables
 import ctc_tables
 import embedding_tables

@@ -14,6 +14,7 @@
 #include "sequence/paths.h"
 #include "embedding/vectors.h"
 #include "linear/loop.h"
+#include "ranking/pairs.h"
 #include "region/loop.h"
 #include "region/losses.h"
 #include "box/losses.h"
@@ -180,6 +181,8 @@ const kernels LF_TABLE = {
     .linear_scores = linear_scores,
     .linear_sums = linear_sums,
     .linear_step = linear_step,
+    .pairs_below = pairs_below,
+    .pairs_above = pairs_above,
 #if LF_BITS == 64
     .join = join_parts,
 #endif

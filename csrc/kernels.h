@@ -223,6 +223,9 @@ typedef struct {
                         const void *factors, void *block, double *sums);
     void (*linear_step)(size_t features, const double *sums, const void *center, double by_intercept, double scale,
                         double rate, double l1, double l2, void *coef);
+    /* Of an item and n others that should be below it, or above it: ranking/pairs.h. */
+    void (*pairs_below)(size_t n, double score, const void *other, double sums[3]);
+    void (*pairs_above)(size_t n, double score, const void *other, double sums[3]);
     const lf_region *region;
     size_t nregion;
     /* See region/loop.h; n positions, in whole runs but for the sums. */

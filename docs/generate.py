@@ -26,6 +26,7 @@ FAMILIES = {
     "batch": "value per vector of a batch",
     "box": "value per pair of boxes",
     "sample": "value per sample",
+    "ranking": "value per group of items",
 }
 
 

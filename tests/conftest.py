@@ -3,10 +3,10 @@
 A test that takes `loss` runs for each pointwise loss with each of its parameter cases, one that takes `plain` for each
 with its defaults; `row_loss` and `row_plain` are the losses of classes, `region_loss` and `region_plain` those of
 masks, of which `class_region` are those with a value for each class and `region_path` those that go different ways
-through the code, `vector_loss` and `vector_plain` those of vectors, `batch_loss` those of a batch of vectors,
-`box_loss` and `box_plain` those of boxes, `sample_loss` those of autoencoders, `any_loss` and `any_plain` those of all;
-`isa`, `dtype` and `method` multiply in the same way.  Tests marked `compiled` need the C core and are deselected where
-the NumPy backend runs.
+through the code, `vector_loss` and `vector_plain` those of vectors, `batch_loss`, `mining_loss` and `retrieval_loss`
+those of a batch of vectors, `box_loss` and `box_plain` those of boxes, `sample_loss` those of autoencoders,
+`ranking_loss` those of ranked items, `any_loss` and `any_plain` those of all; `isa`, `dtype` and `method` multiply in
+the same way.  Tests marked `compiled` need the C core and are deselected where the NumPy backend runs.
 """
 
 import os
@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import lossfast as lf
+from lossfast._declarations import BatchEmbedding, Mining, Retrieval
 from lossfast._loss import REGISTRY
 
 lf.names()  # fills the registry
@@ -61,10 +62,13 @@ LOSSES = {
     "class_region": [x for x in REGION_PLAIN if not (x.declaration.together or x.declaration.pixel)],
     "vector_loss": [x for x in ANY_CASES if x.declaration.family == "embedding"],
     "vector_plain": [x for x in ANY_PLAIN if x.declaration.family == "embedding"],
-    "batch_loss": [x for x in ANY_CASES if x.declaration.family == "batch"],
     "box_loss": BOX_CASES,
     "box_plain": BOX_PLAIN,
     "sample_loss": [x for x in ANY_CASES if x.declaration.family == "sample"],
+    "batch_loss": [x for x in ANY_CASES if type(x.declaration) is BatchEmbedding],
+    "mining_loss": [x for x in ANY_CASES if type(x.declaration) is Mining],
+    "retrieval_loss": [x for x in ANY_CASES if type(x.declaration) is Retrieval],
+    "ranking_loss": [x for x in ANY_CASES if x.declaration.family == "ranking"],
     "any_loss": ANY_CASES,
     "any_plain": ANY_PLAIN,
 }

@@ -59,14 +59,23 @@ def draw(domain, n, rng):
     return rng.normal(0, 4, n)
 
 
+def ranking_operands(shape, dtype=np.float64, seed=0):
+    """Relevance from 0 to 4, and scores."""
+    rng = np.random.default_rng([seed, 8])
+    return rng.integers(0, 5, shape), rng.normal(0, 2, shape).astype(dtype)
+
+
 def operands(loss, n, dtype=np.float64, seed=0):
     """y_true and y_pred: of every third element the prediction is close to the target; of a loss of classes n rows, of
-    masks n samples, of a loss of sequences some of them, of one of vectors n of each, of
-    one of boxes n pairs."""
-    if loss.declaration.family == "batch":
-        return batch_operands(n, dtype, seed)
+    masks n samples, of a loss of sequences some of them, of one of vectors n of each, of one of boxes n pairs, of
+    ranked items about n."""
     if loss.declaration.family == "box":
         return box_operands(loss, n, dtype, seed)
+    if loss.declaration.family == "batch":
+        labels, x = batch_operands(n, dtype, seed)
+        return (labels, x) if loss.declaration.labelled else (x, batch_operands(n, dtype, seed + 1)[1])
+    if loss.declaration.family == "ranking":
+        return ranking_operands((n // 8 + 1, 8), dtype, seed)
     if loss.declaration.family == "embedding":
         return embedding_operands(loss, n, dtype, seed, n)
     if loss.declaration.family == "sample":

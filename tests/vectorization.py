@@ -1,8 +1,8 @@
 """Checks that gcc vectorises the inner loops of every loss, at full width: python tests/vectorization.py
 
 Compiles csrc/kernels.c as CMakeLists.txt does, with a report, and fails where a loop over lanes of
-csrc/pointwise/loop.h, csrc/rowwise, csrc/sequence, csrc/region, csrc/embedding or csrc/step was not vectorised, or not
-at the width of the instruction set.
+csrc/pointwise/loop.h, csrc/rowwise, csrc/sequence, csrc/region, csrc/embedding, csrc/step or csrc/ranking was not
+vectorised, or not at the width of the instruction set.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ LOOPS = [
     ("linear scores", "linear/loop.h", "linear_scores(", "const real by = w[i + l];", (32, 64)),
     ("linear sums", "linear/loop.h", "linear_sums(", "g[i] = r_fma(c3,", (32, 64)),
     ("linear step", "linear/loop.h", "linear_step(", "const double v = ", (32, 64)),
+    ("ranked pairs", "ranking/pairs.h", "pair_sums(", "const real up", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
     ("best class across", "sequence/paths.h", "best_across(", "const real x", (32, 64)),
     ("log-probabilities", "sequence/paths.h", "log_probabilities(", "const double below", (32, 64)),

@@ -26,6 +26,10 @@ from lossfast.generative import gradient_penalty as gradient_penalty
 from lossfast.linear import GDClassifier as GDClassifier
 from lossfast.linear import GDRegressor as GDRegressor
 from lossfast.optim._minimize import minimize as minimize
+from lossfast.ranked import RankingMetric as RankingMetric
+from lossfast.ranked import mean_average_precision as mean_average_precision
+from lossfast.ranked import mean_reciprocal_rank as mean_reciprocal_rank
+from lossfast.ranked import ndcg as ndcg
 from lossfast.runtime import backend as backend
 from lossfast.runtime import get_num_threads as get_num_threads
 from lossfast.runtime import isa as isa
@@ -40,6 +44,12 @@ from lossfast.transcripts import label_error_rate as label_error_rate
 from lossfast.transcripts import word_error_rate as word_error_rate
 
 __version__: str
+
+class BatchAllTriplet(Loss):
+    def __init__(self, *, margin: float = ..., distance: str = ...) -> None: ...
+
+class BatchHardTriplet(Loss):
+    def __init__(self, *, margin: float = ..., distance: str = ..., soft_margin: bool = ...) -> None: ...
 
 class BinaryCrossentropy(Loss):
     def __init__(self, *, from_logits: bool = ..., label_smoothing: float = ..., pos_weight: float | Any = ..., eps: float | None = ...) -> None: ...
@@ -161,8 +171,14 @@ class MulticlassBrier(Loss):
 class MulticlassHinge(Loss):
     def __init__(self, *, margin: float = ..., axis: int = ..., class_weight: Any | None = ..., ignore_index: int | None = ...) -> None: ...
 
+class MultipleNegativesRanking(Loss):
+    def __init__(self, *, scale: float = ..., symmetric: bool = ..., similarity: str = ...) -> None: ...
+
 class NTXent(Loss):
     def __init__(self, *, temperature: float = ...) -> None: ...
+
+class PairwiseLogistic(Loss):
+    def __init__(self) -> None: ...
 
 class Poisson(Loss):
     def __init__(self, *, log_input: bool = ..., eps: float | None = ...) -> None: ...
@@ -175,6 +191,9 @@ class PseudoHuber(Loss):
 
 class Quantile(Loss):
     def __init__(self, *, quantile: float = ...) -> None: ...
+
+class RankingSoftmax(Loss):
+    def __init__(self) -> None: ...
 
 class Reconstruction(Loss):
     def __init__(self, *, kind: str = ..., per: str = ..., delta: float = ..., from_logits: bool = ...) -> None: ...
@@ -206,6 +225,8 @@ class Tweedie(Loss):
 class VAE(Loss):
     def __init__(self, *, beta: float = ..., kind: str = ..., delta: float = ..., from_logits: bool = ...) -> None: ...
 
+batch_all_triplet: BatchAllTriplet
+batch_hard_triplet: BatchHardTriplet
 binary_crossentropy: BinaryCrossentropy
 bce: BinaryCrossentropy
 binary_focal_crossentropy: BinaryFocalCrossentropy
@@ -256,14 +277,17 @@ msle: MeanSquaredLogarithmicError
 mean_squared_logarithmic_error: MeanSquaredLogarithmicError
 multiclass_brier: MulticlassBrier
 multiclass_hinge: MulticlassHinge
+multiple_negatives_ranking: MultipleNegativesRanking
 ntxent: NTXent
 info_nce: NTXent
+pairwise_logistic: PairwiseLogistic
 poisson: Poisson
 poly: Poly
 poly_loss: Poly
 pseudo_huber: PseudoHuber
 quantile: Quantile
 pinball: Quantile
+ranking_softmax: RankingSoftmax
 reconstruction: Reconstruction
 siou: SIoU
 smooth_l1: SmoothL1

@@ -258,6 +258,16 @@ cdef extern from "lossfast/lossfast.h" nogil:
                            const lf_control *control)
     lf_status lf_step_check(lf_dtype dtype, size_t narrays, lf_step_array *array, size_t *bad_array, size_t *bad,
                             const lf_control *control)
+    ctypedef struct lf_pairs_call:
+        size_t groups
+        const int64_t *starts
+        const double *label
+        const void *score
+        double *value
+        double *grad
+        double *hess
+    lf_status lf_pairwise_logistic(lf_dtype dtype, const lf_pairs_call *call, const lf_control *control,
+                                   lf_failure *failure)
     lf_status lf_weight_sum(lf_in weight, size_t n, double *sum, const lf_control *control, lf_failure *failure)
 
     ctypedef struct lf_linear_call:

@@ -318,3 +318,12 @@ def linear_gradient(
     by_intercept: NDArray[Any],
     nthreads: int,
 ) -> float: ...
+def pairwise_logistic(
+    starts: NDArray[Any],
+    label: NDArray[Any],
+    score: NDArray[Any],
+    value: NDArray[Any] | None,
+    grad: NDArray[Any] | None,
+    hess: NDArray[Any] | None,
+    nthreads: int,
+) -> None: ...

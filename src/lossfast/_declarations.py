@@ -330,6 +330,27 @@ class Sequence(Declaration):
         return "classes in [0, C) other than blank", f"{kind} of shape ({order}, C)"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ranking(Declaration):
+    """A loss of the scores of items in groups, of their order alone."""
+
+    family = "ranking"
+    arguments = ("y_true", "y_pred", "groups", "group_sizes", "where")
+    options = (*OPTIONS, "hess")
+    pairs: bool  # whether a mean is one over pairs of items, or over groups
+    passed: Callable[..., Any]  # what computes it: see `_ranking`
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What `y_true` and `y_pred` may be, in words."""
+        return "a number" if self.pairs else "a finite number of at least 0", "scores"
+
+    def bad(self, target: Array) -> Array:
+        """Which labels are none."""
+        if target.dtype.kind in "bu":
+            return np.zeros(target.shape, bool)
+        return np.isnan(target) if self.pairs else ~(target >= 0) | np.isinf(target)
+
+
 class VectorKernel(NamedTuple):
     """What computes a loss of vectors: a loss of the C library and its parameters, and the distance that it is of."""
 
@@ -345,7 +366,7 @@ class Embedding(Declaration):
     """A loss of how far apart vectors are, or scores, with a gradient by each of them."""
 
     family = "embedding"
-    options = OPTIONS
+    options: ClassVar[tuple[str, ...]] = OPTIONS
     labelled: ClassVar[bool] = False  # whether the first argument says what the others should be
     no_hessian = "of a distance between vectors the mixed derivatives matter as much as the diagonal"
     kernel: Callable[..., VectorKernel]
@@ -388,8 +409,8 @@ class BatchEmbedding(Embedding):
     family = "batch"
     arguments = ("labels", "embeddings")
     labelled = True
-    by_pairs: bool  # whether a mean is one over pairs of an anchor and a positive, or over anchors
-    rows: Callable[..., Array]  # of blocks of similarities: see `_in_batch`
+    by_pairs: bool = False  # whether a mean is one over pairs of an anchor and a positive, or over anchors
+    rows: Callable[..., Any]  # of blocks of similarities or distances: see `_in_batch`, `_mining`
 
     def operands(self, params: Params) -> tuple[str, str]:
         """What the two arguments may be, in words."""
@@ -446,3 +467,21 @@ class AutoencoderLoss(Samplewise):
     """Of data, what has been made of them, and the normal distributions that it was made from."""
 
     arguments = ("x", "x_hat", "mu", "logvar")
+
+
+class Mining(BatchEmbedding):
+    """... of which triplets are made."""
+
+    options = (*OPTIONS, "full_output")
+
+
+class Retrieval(BatchEmbedding):
+    """Of vectors each of which should be nearest to one of as many others."""
+
+    arguments = ("anchors", "positives")
+    labelled = False
+
+    def operands(self, params: Params) -> tuple[str, str]:
+        """What the two arguments may be, in words."""
+        what = "vectors of shape (vectors, dimensions)"
+        return what, what

@@ -180,6 +180,13 @@ embeddings : array_like
     They are divided by their length.  An item is an anchor: a vector, against all others.""",
         "`embeddings`, in their shape",
     ),
+    ("anchors", "positives"): _of_operands(
+        f"""\
+anchors, positives : array_like
+    {{target}}, of equal shapes; {_FLOATS}.
+    An item is an anchor; its positive is in the same row.""",
+        "`anchors` and `positives`: a tuple",
+    ),
     ("anchor", "positive", "negative"): _of_operands(
         f"""\
 anchor, positive, negative : array_like
@@ -209,6 +216,50 @@ SAMPLE = {
         f"{_X}\n{_MU}{_SAMPLES}, of which `mu` has as many as `x`.", "`x_hat`, `mu` and `logvar`: a tuple"
     ),
 }
+MINING = _of_operands(
+    f"""\
+labels : array_like of int
+    One for each vector, {{target}}.
+embeddings : array_like
+    {{pred}}; {_FLOATS}.
+    An item is an anchor: a vector, with positives (others with its label) and negatives (those without).
+full_output : bool
+    Also return, last, an array of how many triplets of each anchor have a loss above 0.""",
+    "`embeddings`, in their shape",
+)
+
+RANKING = Shared(
+    """\
+y_true : array_like
+    Relevance of the items, of any bool, integer or float dtype: {target}.
+y_pred : array_like
+    Predictions of the same shape, {pred}; float16, bfloat16, float32 or float64, and anything else is taken as float64.
+groups : array_like of int, optional
+    For items in one axis: which group each is in, as the ids of queries.  Items of a group need not stand together;
+    groups are in the order of their ids.
+group_sizes : array_like of int, optional
+    Instead: how many items each group has, one group after another.  With neither, the items along the last axis are a
+    group.
+where : array_like of bool, optional
+    False for items that are left out as if they were not there; their derivatives are 0.
+sample_weight : array_like, optional
+    Non-negative weights of the groups: a number, or one for each.
+reduction : {{"mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean"}}
+    ``"mean"`` is sum(w l) / sum(w n), with the number n of what a group counts for: see Notes; ``"none"`` gives an
+    array of w l, one for each group, ``"sample"`` the mean for each entry of its first axis;
+    ``"sum_over_batch_size"`` divides the sum by the number of groups, ``"batchmean"`` by the first axis of theirs.
+out : ndarray or tuple, optional
+    Where to write: an array for one result, a tuple with an entry (or None) for each of several.
+grad_dtype : dtype, optional
+    Dtype of new gradient and Hessian arrays, by default that of `y_pred`.
+n_threads : int, optional
+    By default what `lossfast.set_num_threads` says.  No number of threads changes a bit of the result.
+hess : {{"exact", "boosting"}}
+    ``"boosting"`` makes the Hessian positive, for gradient boosting: {boosting}.
+empty : {{"zero", "nan", "raise"}}
+    What the mean of nothing is (nothing that counts, or all weights 0).""",
+    DERIVATIVES,
+)
 
 REGION = Shared(
     """\

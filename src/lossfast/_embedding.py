@@ -227,7 +227,8 @@ def evaluate(
     grads: Any = tuple(results[name] for name in names)
     if len(grads) == 1:
         (grads,) = grads
-    return (value, grads) if wants_value and names else grads if names else value
+    answer = (*((value,) if wants_value else ()), *((grads,) if names else ()), *call.more())
+    return answer[0] if len(answer) == 1 else answer
 
 
 def _outputs(out: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:

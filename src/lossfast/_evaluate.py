@@ -1,8 +1,8 @@
 """One call of a loss: its options, weights and reduction, one pass of the kernel, and what is handed back.
 
 What differs between the families is in their calls: `_pointwise.PointwiseCall`, `_classwise.ClasswiseCall`,
-`_region.RegionCall`, `_box.BoxCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall`, `_in_batch.BatchCall` and
-`_samples.SampleCall`.
+`_region.RegionCall`, `_box.BoxCall`, `_ctc.SequenceCall`, `_embedding.EmbeddingCall`, `_in_batch.BatchCall`,
+`_mining.MiningCall`, `_ranking.RankingCall` and `_samples.SampleCall`.
 """
 
 from __future__ import annotations
@@ -131,13 +131,17 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
 
         return EmbeddingCall(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "batch":
-        from lossfast._in_batch import BatchCall
+        from lossfast._mining import batch_call
 
-        return BatchCall(loss, y_true, y_pred, params, nthreads)
+        return batch_call(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "sample":
         from lossfast._samples import SampleCall
 
         return SampleCall(loss, y_true, y_pred, params, nthreads)
+    if loss.declaration.family == "ranking":
+        from lossfast._ranking import RankingCall
+
+        return RankingCall(loss, y_true, y_pred, params, nthreads)
     if loss.declaration.family == "sequence":
         from lossfast._ctc import SequenceCall
 
@@ -370,7 +374,7 @@ def _slot(out: Any, want: int, key: str) -> Any:
         return out
     if not isinstance(out, tuple | list) or len(out) != len(keys):
         raise ValueError(f"out is {type(out).__name__}, expected a tuple of {len(keys)}: ({', '.join(keys)})")
-    return out[keys.index(key)]
+    return out[keys.index(key)] if key in keys else None
 
 
 def _results(

@@ -1,8 +1,8 @@
 """What a loss is: a name, parameters, domains, a NumPy specification, and the C kernel that computes it.
 
-`pointwise`, `classwise`, `region`, `box`, `sequence`, `embedding`, `in_batch` and `samplewise` turn a specification
-into a registered loss of their family; the rest of the package, its tests, its documentation and its benchmarks read
-the registry.
+`pointwise`, `classwise`, `region`, `box`, `sequence`, `embedding`, `in_batch`, `ranking` and `samplewise` turn a
+specification into a registered loss of their family; the rest of the package, its tests, its documentation and its
+benchmarks read the registry.
 """
 
 from __future__ import annotations
@@ -25,17 +25,31 @@ from lossfast._declarations import (
     Embedding,
     Gradients,
     Jet,
+    Mining,
     Overlap,
     Param,
     Params,
     Pointwise,
+    Ranking,
     Region,
     Samplewise,
     Sequence,
     Term,
     VectorKernel,
 )
-from lossfast._docs import BOX, CLASSWISE, EMBEDDING, POINTWISE, REGION, SAMPLE, SEQUENCE, Shared, docstring
+from lossfast._docs import (
+    BOX,
+    CLASSWISE,
+    EMBEDDING,
+    MINING,
+    POINTWISE,
+    RANKING,
+    REGION,
+    SAMPLE,
+    SEQUENCE,
+    Shared,
+    docstring,
+)
 from lossfast._errors import did_you_mean
 
 _core: Any = None
@@ -414,10 +428,11 @@ def embedding(
 
 def in_batch(
     class_name: str,
+    kind: type[BatchEmbedding] = BatchEmbedding,
     *,
     formula: str,
-    rows: Callable[..., Array],
-    by_pairs: bool,
+    rows: Callable[..., Any] = lambda *_: None,
+    by_pairs: bool = False,
     names: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
     **params: Param,
@@ -429,7 +444,7 @@ def in_batch(
 
     def register(spec: Callable[..., Gradients]) -> Loss:
         return _registered(
-            BatchEmbedding(
+            kind(
                 name=spec.__name__,
                 spec=spec,
                 params=params,
@@ -443,7 +458,33 @@ def in_batch(
                 rows=rows,
                 by_pairs=by_pairs,
             ),
-            EMBEDDING["labels", "embeddings"],
+            MINING if kind is Mining else EMBEDDING[kind.arguments],
+        )
+
+    return register
+
+
+def ranking(
+    class_name: str, *, formula: str, pairs: bool, passed: Callable[..., Any], aliases: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Jet]], Loss]:
+    """Register the decorated NumPy specification ``spec(y_true, y_pred) -> Jet`` of one group of items as a loss."""
+
+    def register(spec: Callable[..., Jet]) -> Loss:
+        return _registered(
+            Ranking(
+                name=spec.__name__,
+                spec=spec,
+                params={},
+                class_name=class_name,
+                names=(),
+                aliases={alias: {} for alias in aliases},
+                formula=formula,
+                activation="none",
+                boosting="floor",
+                pairs=pairs,
+                passed=passed,
+            ),
+            RANKING,
         )
 
     return register

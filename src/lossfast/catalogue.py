@@ -10,7 +10,9 @@ import lossfast.autoencoder
 import lossfast.classification
 import lossfast.detection
 import lossfast.metric
+import lossfast.mining
 import lossfast.multiclass
+import lossfast.ranking
 import lossfast.regression
 import lossfast.segmentation
 import lossfast.sequence  # noqa: F401  (their losses register themselves)
@@ -379,7 +381,7 @@ TABLE = (
         target="anchor",
         first_choice="triplet",
         prediction="positive and negative",
-        alternatives="margin_ranking of scores",
+        alternatives="batch_hard_triplet and batch_all_triplet find them by labels, margin_ranking of scores",
         avoid="",
         words="faces retrieval embeddings metric learning",
     ),
@@ -391,6 +393,24 @@ TABLE = (
         alternatives="reconstruction without a distribution, gaussian_kl alone",
         avoid="the mean over elements, which makes the divergence count too much",
         words="vae elbo latent generative reconstruction",
+    ),
+    Recommendation(
+        problem="pairs of embeddings, with the rest of the batch as negatives",
+        target="anchors",
+        first_choice="multiple_negatives_ranking",
+        prediction="positives",
+        alternatives="ntxent with labels, supervised_contrastive",
+        avoid="batches of a few pairs",
+        words="retrieval sentence question answer contrastive clip in-batch",
+    ),
+    Recommendation(
+        problem="ranking of items in groups",
+        target="relevance",
+        first_choice="ranking_softmax",
+        prediction="the score",
+        alternatives="pairwise_logistic (graded relevance)",
+        avoid="mse of the relevance",
+        words="learning to rank search recommendation query ndcg lists",
     ),
     Recommendation(
         problem="boosting weak learners",

@@ -14,6 +14,7 @@ from lossfast._declarations import (
     PairEmbedding,
     Param,
     RankingEmbedding,
+    Retrieval,
     TripletEmbedding,
     VectorKernel,
     flag,
@@ -142,7 +143,7 @@ def _chained(by: Array, grads: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(np.where(by == 0, 0.0, by * g) for g in grads)
 
 
-def _distance(a: Array, b: Array, kind: str, p: float, eps: float) -> Gradients:
+def distance_of(a: Array, b: Array, kind: str, p: float, eps: float) -> Gradients:
     """The distance of two vectors with its gradients, which are 0 at a distance of 0."""
     if kind == "cosine":
         cosine, (by_a, by_b) = _cosine(a, b)
@@ -191,7 +192,7 @@ def contrastive(same: Array, x1: Array, x2: Array, margin: float, squared: bool)
     array([[ 0.3,  0.4],
            [-0.3, -0.4]])
     """
-    d, grads = _distance(x1, x2, "euclidean", 2.0, 0.0)
+    d, grads = distance_of(x1, x2, "euclidean", 2.0, 0.0)
     short = np.where(margin - d <= 0, 0.0, margin - d)
     if squared:
         return Gradients(
@@ -248,9 +249,9 @@ def triplet(
     >>> by_anchor.round(6)
     array([[-0.6,  0.2]])
     """
-    near, (near_by_anchor, near_by_positive) = _distance(anchor, positive, distance, p, eps)
-    far, (far_by_anchor, far_by_negative) = _distance(anchor, negative, distance, p, eps)
-    other, (other_by_positive, other_by_negative) = _distance(positive, negative, distance, p, eps)
+    near, (near_by_anchor, near_by_positive) = distance_of(anchor, positive, distance, p, eps)
+    far, (far_by_anchor, far_by_negative) = distance_of(anchor, negative, distance, p, eps)
+    other, (other_by_positive, other_by_negative) = distance_of(positive, negative, distance, p, eps)
     swaps = (other < far) & swap
     value = near - np.where(swaps, other, far) + margin
     active = ~(value <= 0)
@@ -441,3 +442,74 @@ def supervised_contrastive(labels: Array, embeddings: Array, weight: Array, temp
         value[i] = np.log(e.sum()) + top - s[i, positive[i]].mean()
         by[i] = weight[i] * (e / e.sum() - positive[i] / positive[i].sum())
     return Gradients(value, (_by_embeddings(by, unit, norm, temperature),))
+
+
+@in_batch(
+    "MultipleNegativesRanking",
+    Retrieval,
+    formula="-log(exp(s_ii) / sum_j exp(s_ij)),  s_ij = scale cos(anchors_i, positives_j);  symmetric: the mean of this"
+    " and -log(exp(s_ii) / sum_j exp(s_ji))",
+    aliases=("MultipleNegativesRankingLoss", "multiple_negatives_ranking_loss", "mnrl"),
+    scale=positive(20.0, "What similarities are multiplied by: the inverse of a temperature.", tests=(2.0,)),
+    symmetric=flag("Whether positives are to find their anchors too."),
+    similarity=Param(
+        "cosine",
+        '``"cosine"``, or ``"dot"`` for the product of the vectors as they are.',
+        kind=str,
+        choices=("cosine", "dot"),
+        tests=("dot",),
+    ),
+)
+def multiple_negatives_ranking(
+    anchors: Array, positives: Array, weight: Array, scale: float, symmetric: bool, similarity: str
+) -> Gradients:
+    """Multiple negatives ranking loss: each anchor should be nearer to its positive than to those of other anchors.
+
+    See Also
+    --------
+    ntxent : of one array of vectors with labels.
+
+    Notes
+    -----
+    Cross-entropy of the similarities to all positives of the batch, of which the others are negatives, as in
+    sentence-transformers.  With the cosine a vector of zeros has the similarity 0 with any other, and no gradient.  A
+    NaN in a positive is in the similarities of every anchor, one in an anchor in its own and in the gradients of all
+    positives.
+
+    Only a block of rows of similarities is in memory at a time.  The matrix products are NumPy's: the number of its
+    threads may change their roundings.
+
+    References
+    ----------
+    M. Henderson et al., "Efficient natural language response suggestion for Smart Reply", 2017, arXiv:1705.00652.
+    A. Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021,
+    arXiv:2103.00020 (`symmetric`).
+
+    Examples
+    --------
+    >>> import lossfast as lf
+    >>> questions, answers = [[1.0, 0.0], [0.0, 1.0]], [[2.0, 1.0], [1.0, 2.0]]
+    >>> round(lf.multiple_negatives_ranking(questions, answers, scale=1.0), 6)
+    0.494335
+    >>> value, (by_questions, by_answers) = lf.multiple_negatives_ranking.value_and_grad(questions, answers)
+    >>> by_questions.shape
+    (2, 2)
+    """
+    a, b = anchors, positives
+    if similarity == "cosine":
+        norms = [np.sqrt((x**2).sum(axis=1, keepdims=True)) for x in (a, b)]
+        a, b = (np.where(n > 0, x / np.where(n > 0, n, 1.0), x) for x, n in zip((a, b), norms, strict=True))
+    s = scale * a @ b.T
+    value, by = np.zeros(len(s)), np.zeros_like(s)
+    for i in range(len(s)):
+        for scores, slopes in ((s[i], by[i]), (s[:, i], by[:, i]))[: 1 + symmetric]:
+            e = np.exp(scores - scores.max())
+            value[i] += (np.log(e.sum()) + scores.max() - scores[i]) / (1 + symmetric)
+            slopes += weight[i] * (e / e.sum() - (np.arange(len(s)) == i)) / (1 + symmetric)
+    grads = scale * by @ b, scale * by.T @ a
+    if similarity == "cosine":
+        grads = tuple(  # type: ignore[assignment]
+            np.where(n > 0, (g - (g * x).sum(axis=1, keepdims=True) * x) / np.where(n > 0, n, 1.0), 0.0)
+            for g, x, n in zip(grads, (a, b), norms, strict=True)
+        )
+    return Gradients(value, grads)

@@ -406,6 +406,23 @@ typedef struct {
 lf_status lf_embedding_run(const lf_embedding *loss, lf_dtype dtype, const lf_embedding_call *call,
                            const lf_control *control, lf_failure *failure);
 
+/* --- Pairs of ranked items ----------------------------------------------------------------------------------------- */
+
+/* The pairwise logistic loss (RankNet): of each pair of items of a group of which the first has the higher label,
+ * log(1 + exp(second score - first score)). */
+typedef struct {
+    size_t groups;
+    const int64_t *starts; /* groups + 1: the first item of each, from 0, and past the last */
+    const double *label;   /* of each item: within a group falling, or staying the same */
+    const void *score;     /* of each item, in the dtype of the call */
+    double *value;         /* of each item, or NULL: the sum over its pairs with items of lower labels */
+    double *grad, *hess;   /* of each item, or NULL: derivatives by its score of the sum over all pairs of its group */
+} lf_pairs_call;
+
+/* LF_BAD_TARGET: a label is NaN, or above the one before it.  Nothing was written then. */
+lf_status lf_pairwise_logistic(lf_dtype dtype, const lf_pairs_call *call, const lf_control *control,
+                               lf_failure *failure);
+
 /* --- Region losses ---------------------------------------------------------------------------------------- */
 
 /* A loss of an item, the overlap of a mask p of predictions with a mask t of targets, both in [0, 1], from sums over
