@@ -364,7 +364,7 @@ def mean_average_precision(
     --------
     >>> import lossfast as lf
     >>> lf.mean_average_precision([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.6])
-    0.8333333333333334
+    0.8333333333333333
     """
     return _evaluated(
         "mean_average_precision", y_true, y_score, k, groups, group_sizes, where,
