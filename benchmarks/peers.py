@@ -1,6 +1,6 @@
-"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, or vectors.
+"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, vectors, or masks.
 
-    python benchmarks/peers.py [--family class|ctc|embedding] [--quick] [--only NAME] [--isa avx512,avx2]
+    python benchmarks/peers.py [--family class|ctc|embedding|region] [--quick] [--only NAME] [--isa avx512,avx2]
         [--out FILE.md]
 
 Progress goes to stderr, Markdown tables to stdout and to --out.  README.md says what is measured and how.
@@ -19,6 +19,7 @@ import ctc_tables
 import embedding_tables
 import measure
 import pointwise_tables
+import region_tables
 from contenders import THREADS
 from racing import FULL, QUICK, Settings
 
@@ -27,12 +28,14 @@ FAMILIES: dict[str, Any] = {
     "class": class_tables,
     "ctc": ctc_tables,
     "embedding": embedding_tables,
+    "region": region_tables,
 }
 MARKERS = {
     "pointwise": "peers",
     "class": "classes",
     "ctc": "ctc",
     "embedding": "embedding",
+    "region": "region",
 }  # of their tables in a file
 
 

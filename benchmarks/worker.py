@@ -11,12 +11,14 @@ import classes
 import ctc
 import embedding
 import pointwise
+import region
 from contenders import Group, serve
 
 
 def main() -> None:
     """Serve the group of this name."""
-    family = {"pointwise": pointwise, "class": classes, "ctc": ctc, "embedding": embedding}[sys.argv[1]]
+    families = {"pointwise": pointwise, "class": classes, "ctc": ctc, "embedding": embedding, "region": region}
+    family = families[sys.argv[1]]
     serve(Group(**{sys.argv[2]: getattr(family, sys.argv[2])}), family.Case)
 
 
