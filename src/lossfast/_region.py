@@ -70,7 +70,10 @@ class RegionCall(Call):
         self.has_samples = self.over == "sample" and self.rows.ndim > 1
 
     def _classes_last(self, x: Array) -> Array:
-        return x[..., None] if self.axis is None else np.moveaxis(x, self.axis, -1)
+        k = self.axis
+        if k is None:
+            return x[..., None]
+        return x.transpose(*range(k), *range(k + 1, x.ndim), k)  # np.moveaxis takes six times as long
 
     def _samples_first(self, x: Array) -> Array:
         """With an axis for the one sample where there is none."""
