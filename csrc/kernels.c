@@ -19,6 +19,7 @@
 #include "region/losses.h"
 #include "box/losses.h"
 #include "box/loop.h"
+#include "box/suppress.h"
 #include "step/loop.h"
 #include "step/updates.h"
 
@@ -93,12 +94,12 @@ static const lf_region region_rows[] = {REGION(REGION_ROW)};
 
 #define BOX_KERNEL(name)                                                                                               \
     static void box_##name(size_t n, const void *target, const void *pred, const void *weight, double eps,             \
-                           double scale, void *value, void *grad)                                                      \
+                           double one, double scale, void *value, void *grad)                                          \
     {                                                                                                                  \
         if (grad)                                                                                                      \
-            box_loop(name, 1, n, target, pred, weight, (real)eps, (real)scale, value, grad);                           \
+            box_loop(name, 1, n, target, pred, weight, (real)eps, (real)one, (real)scale, value, grad);                \
         else                                                                                                           \
-            box_loop(name, 0, n, target, pred, weight, (real)eps, (real)scale, value, NULL);                           \
+            box_loop(name, 0, n, target, pred, weight, (real)eps, (real)one, (real)scale, value, NULL);                \
     }
 #define BOX_ROW(name) {#name, box_##name},
 BOX(BOX_KERNEL)
@@ -138,6 +139,9 @@ const kernels LF_TABLE = {
     .box_edges = box_edges,
     .box_chain = box_chain,
     .box_check = box_check,
+    .box_repeat = box_repeat,
+    .box_suppress = box_suppress,
+    .box_keep = box_keep,
     .region = region_rows,
     .nregion = COUNT(region_rows),
     .region_sigmoid = region_sigmoid,

@@ -106,12 +106,15 @@ struct lf_region {
 
 /* --- Box losses --------------------------------------------------------------------------------------------------- */
 
-enum { BOXES = 256 }; /* of a block: edge k of box l stands at k * BOXES + l */
+enum {
+    BOXES = 256, /* of a block: edge k of box l stands at k * BOXES + l */
+    KEEPERS = 64 /* kept boxes are compared so many at a time, and there is room for so many */
+};
 
 struct lf_box {
     const char *name;
-    void (*run)(size_t n, const void *target, const void *pred, const void *weight, double eps, double scale,
-                void *value, void *grad);
+    void (*run)(size_t n, const void *target, const void *pred, const void *weight, double eps, double one,
+                double scale, void *value, void *grad);
 };
 
 /* Where two streams go on after this block, and how far apart their elements are: to be asked for bit by bit while
@@ -248,6 +251,11 @@ typedef struct {
     void (*box_edges)(lf_box_format format, size_t n, void *boxes);
     void (*box_chain)(lf_box_format format, size_t n, void *grad);
     size_t (*box_check)(size_t n, const void *edges);
+    void (*box_repeat)(size_t at, size_t n, const void *boxes, void *to);
+    void (*box_suppress)(size_t first, size_t last, const void *boxes, size_t nkept, size_t pitch, const void *kept,
+                         double threshold, uint8_t *keep);
+    size_t (*box_keep)(size_t n, const void *boxes, size_t nkept, size_t most, size_t pitch, void *kept,
+                       double threshold, uint8_t *keep);
     const lf_step *step;
     size_t nstep;
     /* The sum of (factor x)^2, in fixed lanes. */

@@ -34,7 +34,7 @@ def specification(monkeypatch):
 
     def call(loss, *args, **kwargs):
         with monkeypatch.context() as patch:
-            patch.setattr(_box, "_box_kernel", NumpyBoxKernel)
+            patch.setattr(_box, "box_kernel", NumpyBoxKernel)
             return loss.value_and_grad(*args, **kwargs)
 
     return call

@@ -9,11 +9,11 @@
  * Z. Zheng et al., "Distance-IoU loss: faster and better learning for bounding box regression", AAAI 2020,
  * arXiv:1911.08287.
  */
-inline_ box_jet ciou(box t, box p, real eps)
+inline_ box_jet ciou(box t, box p, real eps, real one)
 {
     const real four_over_pi2 = (real)0x1.9f02f6222c72p-2, pi_2 = 2 * PI_4_HIGH;
     const box_pair b = pair_of(t, p);
-    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps), distant = diou(t, p, eps);
+    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps, 1), distant = diou(t, p, eps, one);
     const real cross = b.tw * b.ph - b.pw * b.th, dot = b.th * b.ph + b.tw * b.pw, a = r_abs(cross);
     const real near = atan_ratio(r_min(a, dot), r_max(a, dot)), angle = r_sign(a > dot ? pi_2 - near : near, cross);
     const real v = four_over_pi2 * angle * angle, alpha = quotient(v, miss.value + v + eps);

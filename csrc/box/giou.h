@@ -5,10 +5,10 @@
  *
  * H. Rezatofighi et al., "Generalized intersection over union", CVPR 2019, arXiv:1902.09630.
  */
-inline_ box_jet giou(box t, box p, real eps)
+inline_ box_jet giou(box t, box p, real eps, real one)
 {
     const box_pair b = pair_of(t, p);
-    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps);
+    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps, one);
     const real around = b.cw * b.ch, inverse = quotient(1, around + eps), share = (around - area.value) * inverse;
     const real by_around = (1 - share) * inverse;
     const box_jet both = {miss.value, miss.x1 - inverse * area.x1, miss.y1 - inverse * area.y1,

@@ -4,9 +4,9 @@
  *
  * J. Yu, Y. Jiang, Z. Wang, Z. Cao, T. Huang, "UnitBox", ACM Multimedia 2016, arXiv:1608.01471.
  */
-inline_ box_jet iou(box t, box p, real eps)
+inline_ box_jet iou(box t, box p, real eps, real one)
 {
     const box_pair b = pair_of(t, p);
     const box_jet area = union_of(&b);
-    return miss_of(&b, &area, eps);
+    return miss_of(&b, &area, eps, one);
 }

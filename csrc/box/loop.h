@@ -1,12 +1,13 @@
 /* Boxes across the lanes: edge k of box l stands at k * BOXES + l.  f and wants_grad are literals at every call. */
 
 inline_ void box_loop(box_formula *f, int wants_grad, size_t n, const real *restrict t, const real *restrict p,
-                      const real *restrict weight, real eps, real scale, real *restrict value, real *restrict grad)
+                      const real *restrict weight, real eps, real one, real scale, real *restrict value,
+                      real *restrict grad)
 {
     for (size_t l = 0; l < n; l++) {
         const box a = {t[l], t[BOXES + l], t[2 * BOXES + l], t[3 * BOXES + l]};
         const box b = {p[l], p[BOXES + l], p[2 * BOXES + l], p[3 * BOXES + l]};
-        const box_jet j = f(a, b, eps);
+        const box_jet j = f(a, b, eps, one);
         value[l] = weight[l] * j.value;
         if (!wants_grad) continue;
         const real by = scale * weight[l];
@@ -54,4 +55,13 @@ static size_t box_check(size_t n, const void *edges)
         if (!(w > 0 && w < R_INF && h > 0 && h < R_INF)) return l;
     }
     return n;
+}
+
+/* Box `at` of a block again and again. */
+static void box_repeat(size_t at, size_t n, const void *boxes, void *to)
+{
+    const real *restrict x = boxes;
+    real *restrict y = to;
+    for (size_t k = 0; k < 4; k++)
+        for (size_t l = 0; l < n; l++) y[k * BOXES + l] = x[k * BOXES + at];
 }

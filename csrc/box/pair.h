@@ -11,7 +11,8 @@ typedef struct {
     real value, x1, y1, x2, y2;
 } box_jet;
 
-typedef box_jet box_formula(box t, box p, real eps);
+/* `one` is 1; with 0 the value is that of the loss less 1: minus a similarity, without the rounding of 1 - IoU. */
+typedef box_jet box_formula(box t, box p, real eps, real one);
 
 /* Extents of both boxes, of their intersection and of the one around both, the latter's derivatives by the edges of the
  * predicted box, and the intersection's by its extents. */
@@ -67,12 +68,12 @@ inline_ box_jet union_of(const box_pair *b)
 }
 
 /* 1 - IoU */
-inline_ box_jet miss_of(const box_pair *b, const box_jet *area, real eps)
+inline_ box_jet miss_of(const box_pair *b, const box_jet *area, real eps, real one)
 {
     const real inverse = quotient(1, area->value == 0 ? 0 : area->value + eps);
     const real ratio = b->both * inverse, iou = area->value == 0 ? b->equal : ratio;
     const real by_w = inverse * b->by_iw, by_h = inverse * b->by_ih, by_area = iou * inverse;
-    return (box_jet){1 - iou, by_area * area->x1 + by_w * (1 + b->cw1), by_area * area->y1 + by_h * (1 + b->ch1),
+    return (box_jet){one - iou, by_area * area->x1 + by_w * (1 + b->cw1), by_area * area->y1 + by_h * (1 + b->ch1),
                      by_area * area->x2 - by_w * (1 - b->cw2), by_area * area->y2 - by_h * (1 - b->ch2)};
 }
 

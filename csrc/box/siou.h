@@ -22,11 +22,11 @@ inline_ siou_term shape_cost(real p, real t)
     return (siou_term){u * u * u * u, by_ratio * by_p};
 }
 
-inline_ box_jet siou(box t, box p, real eps)
+inline_ box_jet siou(box t, box p, real eps, real one)
 {
     const real half = (real)0.5, dx = centre_x(t, p), dy = centre_y(t, p), ax = r_abs(dx), ay = r_abs(dy);
     const box_pair b = pair_of(t, p);
-    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps);
+    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps, one);
     const real square = dx * dx + dy * dy, inverse = square < R_SMALLEST ? 0 : 1 / square;
     const real angle = 2 * ax * ay * inverse, g = 2 - angle, most = 1 << 12; /* quotients beyond 1: inverted boxes */
     const real qx = r_min(quotient(ax, b.cw), most), qy = r_min(quotient(ay, b.ch), most), rx = qx * qx, ry = qy * qy;

@@ -31,6 +31,8 @@ _HOME = {
     "gradient_penalty": "generative",
     "linear_crossentropy": "_linear_crossentropy",
     "minimize": "optim._minimize",
+    "nms": "overlap",
+    "pairwise_iou": "overlap",
     "RankingMetric": "ranked",
     "mean_average_precision": "ranked",
     "mean_reciprocal_rank": "ranked",

@@ -26,6 +26,8 @@ from lossfast.generative import gradient_penalty as gradient_penalty
 from lossfast.linear import GDClassifier as GDClassifier
 from lossfast.linear import GDRegressor as GDRegressor
 from lossfast.optim._minimize import minimize as minimize
+from lossfast.overlap import nms as nms
+from lossfast.overlap import pairwise_iou as pairwise_iou
 from lossfast.ranked import RankingMetric as RankingMetric
 from lossfast.ranked import mean_average_precision as mean_average_precision
 from lossfast.ranked import mean_reciprocal_rank as mean_reciprocal_rank

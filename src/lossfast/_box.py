@@ -82,7 +82,7 @@ class BoxCall(Call):
         self.pred = columns[0] if self.by_columns else boxes["boxes_pred"]
         self.reads = truths | boxes
         self.replaceable = tuple(boxes)
-        self.kernel = _box_kernel(declaration)
+        self.kernel = box_kernel(declaration)
 
     def derivative(self, name: str, given: Any, dtype: np.dtype[Any], reads: dict[str, Array]) -> Any:
         """An array of the shape of the boxes, or four columns."""
@@ -163,7 +163,8 @@ class BoxCall(Call):
         return bad_box(name, columns, np.unravel_index(index, self.items), self.params["format"])
 
 
-def _box_kernel(declaration: Box) -> Any:
+def box_kernel(declaration: Box) -> Any:
+    """What computes a loss."""
     if _loss._core is not None:
         return _loss._core.BoxKernel(declaration.name)
     from lossfast._numpy_box import NumpyBoxKernel

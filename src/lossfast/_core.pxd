@@ -1,6 +1,6 @@
 # What lossfast.h declares, for this extension and for `from lossfast cimport _core` elsewhere.
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef extern from "lossfast/lossfast.h" nogil:
     ctypedef enum lf_status:
@@ -232,6 +232,26 @@ cdef extern from "lossfast/lossfast.h" nogil:
         double *sum
     lf_status lf_box_run(const lf_box *loss, lf_dtype dtype, const lf_box_call *call, const lf_control *control,
                          lf_failure *failure)
+    ctypedef struct lf_pairwise_call:
+        size_t n
+        size_t m
+        lf_in[4] boxes1
+        lf_in[4] boxes2
+        lf_box_format format
+        double eps
+        lf_out out
+    lf_status lf_box_pairwise(const lf_box *loss, lf_dtype dtype, const lf_pairwise_call *call,
+                              const lf_control *control)
+    ctypedef struct lf_nms_call:
+        size_t groups
+        const int64_t *starts
+        lf_in[4] box
+        lf_box_format format
+        double threshold
+        size_t most
+        uint8_t *keep
+    size_t lf_nms_workspace(lf_dtype dtype, const lf_nms_call *call)
+    lf_status lf_nms(lf_dtype dtype, const lf_nms_call *call, void *workspace, size_t size, const lf_control *control)
 
     ctypedef struct lf_step:
         pass

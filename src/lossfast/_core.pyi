@@ -157,6 +157,16 @@ class BoxKernel:
         want_sum: bool,
         nthreads: int,
     ) -> float | None: ...
+    def pairwise(
+        self,
+        single: bool,
+        boxes1: Sequence[NDArray[Any]],
+        boxes2: Sequence[NDArray[Any]],
+        format: int,
+        eps: float,
+        out: NDArray[Any],
+        nthreads: int,
+    ) -> None: ...
 
 @disjoint_base
 class Pointwise:
@@ -233,6 +243,16 @@ def pointwise_names() -> list[str]: ...
 def rowwise_names() -> list[str]: ...
 def region_names() -> list[str]: ...
 def box_names() -> list[str]: ...
+def nms(
+    single: bool,
+    boxes: Sequence[NDArray[Any]],
+    format: int,
+    starts: NDArray[Any],
+    threshold: float,
+    most: int,
+    keep: NDArray[Any],
+    nthreads: int,
+) -> None: ...
 def vecmath(name: str, x: NDArray[Any]) -> NDArray[Any]: ...
 def isa() -> str: ...
 def set_isa(name: str) -> bool: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from lossfast._declarations import Box
 from lossfast._dual import Dual
 from lossfast._errors import DomainError
 from lossfast._numpy import double
+
+PAIRS = 1 << 16  # of boxes at a time
 
 
 def edges(numbers: Sequence[Any], box_format: int) -> tuple[Any, ...]:
@@ -30,6 +33,42 @@ def first_bad(boxes: Sequence[Array]) -> int | None:
     w, h = x2 - x1, y2 - y1
     good = (w > 0) & (w < np.inf) & (h > 0) & (h < np.inf)
     return None if good.all() else int(good.argmin())
+
+
+def covered(x: Sequence[Any], boxes: Sequence[Array], threshold: float) -> Array:
+    """Which boxes have an IoU above the threshold with one box; none without an area has."""
+    w = np.maximum(np.minimum(boxes[2], x[2]) - np.maximum(boxes[0], x[0]), 0)
+    h = np.maximum(np.minimum(boxes[3], x[3]) - np.maximum(boxes[1], x[1]), 0)
+    both = w * h
+    area, areas = (np.maximum(b[2] - b[0], 0) * np.maximum(b[3] - b[1], 0) for b in (x, boxes))
+    return np.asarray((both / (area + areas - both)).astype(np.float64) > threshold)
+
+
+def nms(
+    single: bool,
+    boxes: Sequence[Array],
+    format: int,
+    starts: Array,
+    threshold: float,
+    most: int,
+    keep: Array,
+    nthreads: int,
+) -> None:
+    """As `_core.nms`."""
+    dtype = np.float32 if single else np.float64
+    with np.errstate(all="ignore"):
+        found = np.stack([x.astype(dtype) for x in edges([x.astype(dtype) for x in boxes], format)])
+        for first, last in itertools.pairwise(starts.tolist()):
+            left, group = np.ones(last - first, bool), found[:, first:last]
+            count = 0
+            for i in range(last - first):
+                count += int(left[i])
+                if count > most:
+                    left[i:] = False
+                    break
+                if left[i]:
+                    left[i + 1 :] &= ~covered(group[:, i], group[:, i + 1 :], threshold)
+            keep[first:last] = left
 
 
 class NumpyBoxKernel:
@@ -70,3 +109,23 @@ class NumpyBoxKernel:
             for k, out in enumerate(grad or ()):
                 out[...] = np.asarray(scale * w * loss.grad[..., k]).astype(out.dtype)
         return float(weighted.sum()) if want_sum else None
+
+    def pairwise(
+        self,
+        single: bool,
+        boxes1: Sequence[Array],
+        boxes2: Sequence[Array],
+        format: int,
+        eps: float,
+        out: Array,
+        nthreads: int,
+    ) -> None:
+        """As `_core.BoxKernel.pairwise`, some rows at a time."""
+        numbers = np.stack([double(x) for x in boxes2], axis=-1)
+        step = max(1, PAIRS // max(1, len(numbers)))
+        with np.errstate(all="ignore"):
+            for first in range(0, len(boxes1[0]), step):
+                true = edges([double(x[first : first + step, None]) for x in boxes1], format)
+                others = Dual.variables(np.broadcast_to(numbers, (len(true[0]), *numbers.shape)))
+                loss = self.declaration.spec(true, edges(others, format), eps)
+                out[first : first + step] = (1 - loss.value).astype(out.dtype)

@@ -548,6 +548,31 @@ typedef struct {
 lf_status lf_box_run(const lf_box *loss, lf_dtype dtype, const lf_box_call *call, const lf_control *control,
                      lf_failure *failure);
 
+/* Of each box of one array and each of another the similarity 1 - loss: IoU, generalized IoU ... */
+typedef struct {
+    size_t n, m;
+    lf_in boxes1[4], boxes2[4]; /* columns of n and of m boxes */
+    lf_box_format format;
+    double eps; /* added to denominators; what is divided by 0 is 0 */
+    lf_out out; /* n x m */
+} lf_pairwise_call;
+lf_status lf_box_pairwise(const lf_box *loss, lf_dtype dtype, const lf_pairwise_call *call, const lf_control *control);
+
+/* Non-maximum suppression.  Boxes come group after group (a class, say), those of a group from the one to keep first to
+ * the last; one is kept unless its IoU with one that is kept in its group is above the threshold, and at most `most` of
+ * a group are.  Boxes without an area have the IoU 0. */
+typedef struct {
+    size_t groups;
+    const int64_t *starts; /* groups + 1: where each begins, and where the last ends */
+    lf_in box[4];
+    lf_box_format format;
+    double threshold; /* 0 ... 1 */
+    size_t most;
+    uint8_t *keep; /* of each box 1 or 0 */
+} lf_nms_call;
+size_t lf_nms_workspace(lf_dtype dtype, const lf_nms_call *call); /* bytes */
+lf_status lf_nms(lf_dtype dtype, const lf_nms_call *call, void *workspace, size_t size, const lf_control *control);
+
 /* --- Optimizer steps ---------------------------------------------------------------------------------------- */
 
 /* An update of weights w by their gradients g and a state of one to three numbers per weight, in place.  The gradient
