@@ -1,3 +1,6 @@
+"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, vectors, or boxes.
+
+    python benchmarks/peers.py [--family class|ctc|embedding|box] [--quick] [--only NAME] [--isa avx512,avx2]
 """lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, vectors, or masks.
 
     python benchmarks/peers.py [--family class|ctc|embedding|region] [--quick] [--only NAME] [--isa avx512,avx2]
@@ -13,6 +16,7 @@ import subprocess
 import time
 from typing import Any
 
+import box_tables
 import blas  # noqa: F401  (before NumPy)
 import class_tables
 import ctc_tables
@@ -28,6 +32,7 @@ FAMILIES: dict[str, Any] = {
     "class": class_tables,
     "ctc": ctc_tables,
     "embedding": embedding_tables,
+    "box": box_tables,
     "region": region_tables,
 }
 MARKERS = {
@@ -35,6 +40,7 @@ MARKERS = {
     "class": "classes",
     "ctc": "ctc",
     "embedding": "embedding",
+    "box": "box",
     "region": "region",
 }  # of their tables in a file
 

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import boxes
 import numpy as np
 import pytest
 
@@ -95,6 +96,14 @@ def test_sequence(benchmark: Any, loss: Any, want: str, shape: tuple[int, int, i
     rng = np.random.default_rng(0)
     logits = rng.standard_normal((samples, frames, classes), np.float32)
     take_times(benchmark, loss, want, f"shape={shape}", [rng.integers(1, classes, (samples, labels)), logits])
+
+
+@pytest.mark.parametrize("n", SIZES, ids=lambda n: f"n={n}")
+@pytest.mark.parametrize("want", ["value", "value+grad"])
+@pytest.mark.parametrize("loss", losses("box"), ids=named)
+def test_box(benchmark: Any, loss: Any, want: str, n: int) -> None:
+    """Pairs of boxes."""
+    take_times(benchmark, loss, want, f"n={n}", [boxes.boxes(n, seed) for seed in (0, 1)])
 
 
 def time_gradients(benchmark: Any, loss: Any, want: str, shape: tuple[int, int], operands: list[np.ndarray]) -> None:

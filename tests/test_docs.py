@@ -18,6 +18,7 @@ MODULES = (
     "lossfast.accumulator",
     "lossfast.generative",
     "lossfast._linear_crossentropy",
+    "lossfast.overlap",
     "lossfast.ranked",
     "lossfast.runtime",
     "lossfast.decoding",

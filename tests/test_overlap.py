@@ -54,6 +54,13 @@ def test_small_overlaps_keep_their_digits():
     assert 0 < want < 1e-7 and got == pytest.approx(want, rel=1e-6)
 
 
+def test_no_overlap_is_no_negative_zero():
+    a = np.array([[0, 0, 1, 1]], np.float32)
+    touching, apart = lf.pairwise_iou(a, a + np.float32([1, 0, 1, 0])), lf.pairwise_iou(a, a + 5)
+    for zero in (touching, apart, lf.pairwise_iou(a, a + np.float32([1, 0, 1, 0]), kind="giou")):
+        assert zero == 0 and not np.signbit(zero)
+
+
 def test_pairs_without_an_area():
     point, flat, box, inverted = [1, 1, 1, 1], [0, 1, 4, 1], [0, 0, 2, 2], [2, 2, 0, 0]
     got = lf.pairwise_iou([point, flat, box, inverted], [point, flat, box, inverted])

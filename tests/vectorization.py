@@ -59,6 +59,8 @@ LOOPS = [
     ("linear scores", "linear/loop.h", "linear_scores(", "const real by = w[i + l];", (32, 64)),
     ("linear sums", "linear/loop.h", "linear_sums(", "g[i] = r_fma(c3,", (32, 64)),
     ("linear step", "linear/loop.h", "linear_step(", "const double v = ", (32, 64)),
+    ("boxes", "box/loop.h", "box_loop(", "const box a = ", (32, 64)),
+    ("kept boxes", "box/suppress.h", "overlaps(", "const real w = ", (32, 64)),
     ("ranked pairs", "ranking/pairs.h", "pair_sums(", "const real up", (32, 64)),
     ("finish", "rowwise/finish.h", "finish_rows(", "const real inverse", (64,)),
     ("best class across", "sequence/paths.h", "best_across(", "const real x", (32, 64)),

@@ -8,10 +8,10 @@
 inline_ box_jet giou(box t, box p, real eps, real one)
 {
     const box_pair b = pair_of(t, p);
-    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps, one);
-    const real around = b.cw * b.ch, inverse = quotient(1, around + eps), share = (around - area.value) * inverse;
+    const overlap_term o = overlap_of(&b, eps);
+    const real around = b.cw * b.ch, inverse = quotient(1, around + eps), share = (around - b.area) * inverse;
     const real by_around = (1 - share) * inverse;
-    const box_jet both = {miss.value, miss.x1 - inverse * area.x1, miss.y1 - inverse * area.y1,
-                          miss.x2 - inverse * area.x2, miss.y2 - inverse * area.y2};
-    return with_extents(&both, &b, share, 0, 0, by_around * b.ch, by_around * b.cw);
+    const extents_jet j =
+        extents_of(&b, one - o.iou + share, o.inverse, o.by_union - inverse, by_around * b.ch, by_around * b.cw);
+    return edges_of(&j, &b, p);
 }

@@ -8,7 +8,7 @@ inline_ void box_loop(box_formula *f, int wants_grad, size_t n, const real *rest
         const box a = {t[l], t[BOXES + l], t[2 * BOXES + l], t[3 * BOXES + l]};
         const box b = {p[l], p[BOXES + l], p[2 * BOXES + l], p[3 * BOXES + l]};
         const box_jet j = f(a, b, eps, one);
-        value[l] = weight[l] * j.value;
+        value[l] = r_fma(weight[l], j.value, 0); /* no similarity is -0 */
         if (!wants_grad) continue;
         const real by = scale * weight[l];
         grad[l] = by * j.x1, grad[BOXES + l] = by * j.y1;

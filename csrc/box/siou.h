@@ -26,7 +26,7 @@ inline_ box_jet siou(box t, box p, real eps, real one)
 {
     const real half = (real)0.5, dx = centre_x(t, p), dy = centre_y(t, p), ax = r_abs(dx), ay = r_abs(dy);
     const box_pair b = pair_of(t, p);
-    const box_jet area = union_of(&b), miss = miss_of(&b, &area, eps, one);
+    const overlap_term o = overlap_of(&b, eps);
     const real square = dx * dx + dy * dy, inverse = square < R_SMALLEST ? 0 : 1 / square;
     const real angle = 2 * ax * ay * inverse, g = 2 - angle, most = 1 << 12; /* quotients beyond 1: inverted boxes */
     const real qx = r_min(quotient(ax, b.cw), most), qy = r_min(quotient(ay, b.ch), most), rx = qx * qx, ry = qy * qy;
@@ -38,7 +38,8 @@ inline_ box_jet siou(box t, box p, real eps, real one)
                by_qy = quotient(2 * g * qy * ey, b.ch);
     const real is_x = ax > 0 ? half : 0, is_y = ay > 0 ? half : 0; /* no slope on an axis, where |dx| has two */
     const real by_ax = is_x * (by_qx - by_g * angle_x), by_ay = is_y * (by_qy - by_g * angle_y);
-    const box_jet distant = with_centre(&miss, half * (2 - ex - ey), dx < 0 ? -by_ax : by_ax, dy < 0 ? -by_ay : by_ay);
-    return with_extents(&distant, &b, half * (w.value + h.value), half * w.slope, half * h.slope, -half * by_qx * qx,
-                        -half * by_qy * qy);
+    extents_jet j = extents_of(&b, one - o.iou, o.inverse, o.by_union, -half * by_qx * qx, -half * by_qy * qy);
+    j.value += half * (2 - ex - ey) + half * (w.value + h.value);
+    j.by_pw += half * w.slope, j.by_ph += half * h.slope;
+    return with_centre(edges_of(&j, &b, p), dx < 0 ? -by_ax : by_ax, dy < 0 ? -by_ay : by_ay);
 }
