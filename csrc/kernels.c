@@ -93,8 +93,8 @@ REGION(OVERLAP)
 static const lf_region region_rows[] = {REGION(REGION_ROW)};
 
 #define BOX_KERNEL(name)                                                                                               \
-    static void box_##name(size_t n, const void *target, const void *pred, const void *weight, double eps,             \
-                           double one, double scale, void *value, void *grad)                                          \
+    static void box_##name(size_t n, const void *target, const void *pred, const void *weight, double eps, double one, \
+                           double scale, void *value, void *grad)                                                      \
     {                                                                                                                  \
         if (grad)                                                                                                      \
             box_loop(name, 1, n, target, pred, weight, (real)eps, (real)one, (real)scale, value, grad);                \

@@ -23,8 +23,7 @@ void lf_read_boxes(const columns *c, lf_dtype dtype, lf_box_format format, size_
     for (size_t g = 0; c->rows && g < n; g += TILE)
         k->into_tile(n - g < TILE ? n - g : TILE, EDGES, c->rows + (first + g) * EDGES * size, BOXES,
                      to->data + g * size);
-    for (size_t e = 0; !c->rows && e < EDGES; e++)
-        lf_load(&c->column[e], dtype, first, n, to->data + e * BOXES * size);
+    for (size_t e = 0; !c->rows && e < EDGES; e++) lf_load(&c->column[e], dtype, first, n, to->data + e * BOXES * size);
     k->box_edges(format, n, to->data);
 }
 

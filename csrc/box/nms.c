@@ -8,9 +8,9 @@
 #include <string.h>
 
 enum {
-    GRAIN = 8,     /* boxes of a unit of work */
-    PARTS = 5,     /* numbers of a kept box */
-    PER_PAIR = 16, /* pairs to an element of lf_parallel, the other way round: comparing is cheap */
+    GRAIN = 8,  /* boxes of a unit of work */
+    PARTS = 5,  /* numbers of a kept box */
+    PAIRS = 16, /* to compare is the work of an element of lf_parallel */
     PER_POLL = 1 << 26
 };
 
@@ -78,7 +78,7 @@ lf_status lf_nms(lf_dtype dtype, const lf_nms_call *call, void *workspace, size_
             memset(j.keep, j.nkept < call->most, j.n);
             if (j.nkept == call->most) continue;
             lf_read_boxes(&given, dtype, call->format, first, j.n, &j.block);
-            const size_t cost = GRAIN * (j.nkept / PER_PAIR + 1);
+            const size_t cost = GRAIN * (j.nkept / PAIRS + 1);
             lf_status status = lf_parallel((j.n + GRAIN - 1) / GRAIN, cost, control, compare, &j);
             if (status) return status;
             j.nkept = lf_kernels(dtype)->box_keep(j.n, j.block.data, j.nkept, call->most, j.pitch, j.kept, j.threshold,

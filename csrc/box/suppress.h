@@ -5,10 +5,7 @@
  * it is there; 0 / 0, of boxes without an area, exceeds none. */
 inline_ real box_area(box b) { return r_max(b.x2 - b.x1, 0) * r_max(b.y2 - b.y1, 0); }
 
-inline_ box box_at(const real *x, size_t i)
-{
-    return (box){x[i], x[BOXES + i], x[2 * BOXES + i], x[3 * BOXES + i]};
-}
+inline_ box box_at(const real *x, size_t i) { return (box){x[i], x[BOXES + i], x[2 * BOXES + i], x[3 * BOXES + i]}; }
 
 /* Whether a box has an IoU above the threshold with one of the kept boxes first ... last - 1. */
 inline_ int overlaps(box b, size_t first, size_t last, size_t pitch, const real *restrict kept, real threshold)
@@ -31,8 +28,7 @@ inline_ int overlaps(box b, size_t first, size_t last, size_t pitch, const real 
 static void box_suppress(size_t first, size_t last, const void *boxes, size_t nkept, size_t pitch, const void *kept,
                          double threshold, uint8_t *keep)
 {
-    for (size_t i = first; i < last; i++)
-        keep[i] = !overlaps(box_at(boxes, i), 0, nkept, pitch, kept, (real)threshold);
+    for (size_t i = first; i < last; i++) keep[i] = !overlaps(box_at(boxes, i), 0, nkept, pitch, kept, (real)threshold);
 }
 
 /* Keeps those of a block of n that are left, in their order, until there are `most`; returns how many are kept now. */

@@ -35,7 +35,7 @@ def first_bad(boxes: Sequence[Array]) -> int | None:
     return None if good.all() else int(good.argmin())
 
 
-def covered(x: Sequence[Any], boxes: Sequence[Array], threshold: float) -> Array:
+def covered(x: Any, boxes: Any, threshold: float) -> Array:
     """Which boxes have an IoU above the threshold with one box; none without an area has."""
     w = np.maximum(np.minimum(boxes[2], x[2]) - np.maximum(boxes[0], x[0]), 0)
     h = np.maximum(np.minimum(boxes[3], x[3]) - np.maximum(boxes[1], x[1]), 0)

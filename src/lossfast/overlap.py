@@ -57,7 +57,7 @@ def pairwise_iou(
     Returns
     -------
     ndarray
-        Of shape (n, m), float64 if there is a float64 among the boxes, else float32.
+        Of shape (n, m), in float64 if there are float64 or integer boxes, else in float32.
 
     Raises
     ------
