@@ -1,9 +1,6 @@
-"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, vectors, or boxes.
+"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, vectors, boxes, masks.
 
-    python benchmarks/peers.py [--family class|ctc|embedding|box] [--quick] [--only NAME] [--isa avx512,avx2]
-"""lossfast beside its peers, two threads, one run: the pointwise losses, those of classes, CTC, vectors, or masks.
-
-    python benchmarks/peers.py [--family class|ctc|embedding|region] [--quick] [--only NAME] [--isa avx512,avx2]
+    python benchmarks/peers.py [--family class|ctc|embedding|box|region] [--quick] [--only NAME] [--isa avx512,avx2]
         [--out FILE.md]
 
 Progress goes to stderr, Markdown tables to stdout and to --out.  README.md says what is measured and how.
@@ -16,8 +13,8 @@ import subprocess
 import time
 from typing import Any
 
-import box_tables
 import blas  # noqa: F401  (before NumPy)
+import box_tables
 import class_tables
 import ctc_tables
 import embedding_tables

@@ -18,8 +18,14 @@ from contenders import Group, serve
 
 def main() -> None:
     """Serve the group of this name."""
-    family = {"pointwise": pointwise, "class": classes, "ctc": ctc, "embedding": embedding, "box": boxes}[sys.argv[1]]
-    families = {"pointwise": pointwise, "class": classes, "ctc": ctc, "embedding": embedding, "region": region}
+    families = {
+        "pointwise": pointwise,
+        "class": classes,
+        "ctc": ctc,
+        "embedding": embedding,
+        "box": boxes,
+        "region": region,
+    }
     family = families[sys.argv[1]]
     serve(Group(**{sys.argv[2]: getattr(family, sys.argv[2])}), family.Case)
 
