@@ -1,6 +1,7 @@
 """Gradient descent of linear models: steps, penalties, weights, history, early stopping, files."""
 
 import copy
+import inspect
 import io
 import json
 import pickle
@@ -347,8 +348,10 @@ def test_bad_data():
         lf.GDRegressor().fit(x, y, validation_data=(x[:, :2], y))
     with pytest.raises(ValueError, match=r"y\[0\] is 7"):
         lf.GDClassifier().fit(x, y > 0, validation_data=(x, np.full(120, 7)))
-    with pytest.raises(ValueError, match="sample_weight"):
+    with pytest.raises(ValueError, match=r"sample_weight\[0\] is -1.0"):
         lf.GDRegressor().fit(x, y, sample_weight=-np.ones(120))
+    with pytest.raises(ValueError, match="all validation samples"):
+        lf.GDRegressor().fit(x, y, validation_data=(x, y, np.zeros(120)))
 
 
 # --- Losses as parameters -------------------------------------------------------------------------------------------
@@ -363,6 +366,23 @@ def test_parameters_of_a_loss_are_searchable():
     assert lf.GDRegressor("quantile").set_params(loss__quantile=0.9).loss == lf.Quantile(quantile=0.9)
     search = GridSearchCV(est, {"loss__delta": [0.1, 1.0], "l2": [0.0, 1.0]}, cv=2, n_jobs=1).fit(x, y)
     assert set(search.best_params_) == {"loss__delta", "l2"}
+
+
+@pytest.mark.parametrize("make", [lf.GDRegressor, lf.GDClassifier])
+def test_the_signature(make):
+    want = {
+        "loss": "mse", "optimizer": "sgd", "learning_rate": 0.01, "schedule": None, "epochs": 100, "batch_size": 32,
+        "shuffle": True, "l1": 0.0, "l2": 0.0, "fit_intercept": True, "class_weight": None, "early_stopping": False,
+        "validation_fraction": 0.1, "patience": 5, "min_delta": 0.0, "restore_best_weights": True, "warm_start": False,
+        "metrics": None, "verbose": 0, "random_state": None, "n_threads": None, "loss_params": None, "callbacks": None,
+    }  # fmt: skip
+    if make is lf.GDClassifier:
+        want["loss"] = "binary_crossentropy"
+    else:
+        del want["class_weight"]
+    found = inspect.signature(make).parameters
+    assert {k: p.default for k, p in found.items()} == want and list(found) == list(want)
+    assert all(f"\n    {name} : " in make.__doc__ for name in want)
 
 
 def test_losses_take_logits_whatever_they_say():

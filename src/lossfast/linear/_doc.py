@@ -7,10 +7,7 @@ from typing import TypeVar
 Class = TypeVar("Class", bound=type)
 
 PARAMETERS = """\
-loss_params : dict, optional
-        Parameters of a loss given by its name: ``loss="huber", loss_params={"delta": 2.0}``.  Those of a loss given as
-        an object, ``loss=lf.Huber(delta=2.0)``, are searchable as ``loss__delta``.
-    optimizer : str or object, default "sgd"
+optimizer : str or object, default "sgd"
         A name of `lossfast.optim` ("sgd", "adam", "adamw", ...) or an object such as ``lf.optim.SGD(momentum=0.9)``, of
         which `learning_rate` and `l2` replace the learning rate and the decay of weights.
     learning_rate : float, default 0.01
@@ -50,14 +47,17 @@ early_stopping : bool, default False
     metrics : list, optional
         What else is recorded after each epoch, of all samples and of the validation data: names of losses or of
         scikit-learn's scorers, or functions (y_true, y_pred).
-    callbacks : list, optional
-        Objects of `lossfast.callbacks`.
     verbose : int, default 0
         1: a bar for each epoch, as Keras shows it; 2: one line for each epoch.
     random_state : int, RandomState or None, default None
         Says the order of the samples and which are held out.
     n_threads : int, optional
         Of lossfast's kernels; by default what `lossfast.set_num_threads` says.
+    loss_params : dict, optional
+        Parameters of a loss given by its name: ``loss="huber", loss_params={"delta": 2.0}``.  Those of a loss given as
+        an object, ``loss=lf.Huber(delta=2.0)``, are searchable as ``loss__delta``.
+    callbacks : list, optional
+        Objects of `lossfast.callbacks`.
 
     Attributes
     ----------

@@ -99,6 +99,8 @@ class _Linear(BaseEstimator):  # type: ignore[misc]
             kept = None if weight is None else weight[held]
             validation = x[held], y[held], kept
             x, y, weight = x[train], y[train], None if weight is None else weight[train]
+        if validation is not None and validation[2] is not None and not validation[2].any():
+            raise ValueError("sample_weight is zero for all validation samples, expected a positive weight for some")
         if weight is not None:
             total = weight.sum(dtype=np.float64)
             if not total > 0:
@@ -314,8 +316,6 @@ class GDRegressor(RegressorMixin, _Linear):  # type: ignore[misc]
     def __init__(
         self,
         loss: str | Loss | Mapping[str, Any] = "mse",
-        *,
-        loss_params: Mapping[str, Any] | None = None,
         optimizer: Any = "sgd",
         learning_rate: float = 0.01,
         schedule: Any = None,
@@ -332,13 +332,14 @@ class GDRegressor(RegressorMixin, _Linear):  # type: ignore[misc]
         restore_best_weights: bool = True,
         warm_start: bool = False,
         metrics: Any = None,
-        callbacks: Any = None,
         verbose: int = 0,
         random_state: Any = None,
         n_threads: int | None = None,
+        *,
+        loss_params: Mapping[str, Any] | None = None,
+        callbacks: Any = None,
     ) -> None:
         self.loss = loss
-        self.loss_params = loss_params
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -355,10 +356,11 @@ class GDRegressor(RegressorMixin, _Linear):  # type: ignore[misc]
         self.restore_best_weights = restore_best_weights
         self.warm_start = warm_start
         self.metrics = metrics
-        self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
         self.n_threads = n_threads
+        self.loss_params = loss_params
+        self.callbacks = callbacks
 
     def _validated(self, X: Any, y: Any, reset: bool = True) -> tuple[Any, Array]:
         x, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", y_numeric=True, reset=reset)
@@ -441,8 +443,6 @@ class GDClassifier(ClassifierMixin, _Linear):  # type: ignore[misc]
     def __init__(
         self,
         loss: str | Loss | Mapping[str, Any] = "binary_crossentropy",
-        *,
-        loss_params: Mapping[str, Any] | None = None,
         optimizer: Any = "sgd",
         learning_rate: float = 0.01,
         schedule: Any = None,
@@ -460,13 +460,14 @@ class GDClassifier(ClassifierMixin, _Linear):  # type: ignore[misc]
         restore_best_weights: bool = True,
         warm_start: bool = False,
         metrics: Any = None,
-        callbacks: Any = None,
         verbose: int = 0,
         random_state: Any = None,
         n_threads: int | None = None,
+        *,
+        loss_params: Mapping[str, Any] | None = None,
+        callbacks: Any = None,
     ) -> None:
         self.loss = loss
-        self.loss_params = loss_params
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -484,10 +485,11 @@ class GDClassifier(ClassifierMixin, _Linear):  # type: ignore[misc]
         self.restore_best_weights = restore_best_weights
         self.warm_start = warm_start
         self.metrics = metrics
-        self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
         self.n_threads = n_threads
+        self.loss_params = loss_params
+        self.callbacks = callbacks
 
     def _validated(self, X: Any, y: Any, reset: bool = True) -> tuple[Any, Array]:
         x, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", reset=reset)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lossfast import catalogue
 from lossfast._arrays import Array
-from lossfast._declarations import ANY, UNIT, Classwise, Pointwise
+from lossfast._declarations import ANY, UNIT, Classwise, Domain, Pointwise
 from lossfast._errors import did_you_mean
 from lossfast._loss import REGISTRY, Loss
 
@@ -113,22 +113,23 @@ def found_loss(loss: Any, params: Mapping[str, Any] | None) -> Loss:
     return found
 
 
-def _takes_numbers(loss: Loss) -> bool:
+def _targets_of_scores(loss: Loss) -> Domain | None:
+    """The domain of the targets of a loss of single scores, of any size; None: it is another kind of loss."""
     d = loss.declaration
     if not isinstance(d, Pointwise) or loss.name in REVERSED:
-        return False
+        return None
     params = d.resolved(loss.get_params(), False)
-    target = d.target(**params)
-    return d.pred(**params) == ANY and target != UNIT and not target.sign_labels
+    return d.target(**params) if d.pred(**params) == ANY else None
+
+
+def _takes_numbers(loss: Loss) -> bool:
+    target = _targets_of_scores(loss)
+    return target is not None and target != UNIT and not target.sign_labels
 
 
 def _takes_sides(loss: Loss) -> bool:
-    d = loss.declaration
-    if not isinstance(d, Pointwise) or loss.name in REVERSED:
-        return False
-    params = d.resolved(loss.get_params(), False)
-    target = d.target(**params)
-    return d.pred(**params) == ANY and (target == UNIT or target.sign_labels)
+    target = _targets_of_scores(loss)
+    return target is not None and (target == UNIT or target.sign_labels)
 
 
 def _takes_classes(loss: Loss) -> bool:
