@@ -228,36 +228,42 @@ static void region_chain(size_t classes, size_t n, const void *p, ptrdiff_t p_st
  *
  * The class losses of a softmax, sum_k f(v_k t_k, p_k): with slopes b_k the gradient is b_k (1 - p_k) - p_k sum_{j != k}
  * b_j.  Positions that are to be left out have t = 0. */
-inline_ void pixel_tile(class_formula *f, int wants_grad, real gamma, size_t classes, const real *restrict z,
+enum { PIXEL_SUMS, PIXEL_SLOPES /* into grad */, PIXEL_GRADS /* from these */ };
+
+inline_ void pixel_tile(class_formula *f, int what, real gamma, size_t classes, const real *restrict z,
                         ptrdiff_t z_step, const real *restrict tops, const real *restrict log_sums,
                         const real *restrict t, ptrdiff_t t_step, const double *restrict class_weight,
-                        double *restrict loss, double *restrict weight, real scale, real *restrict grad,
-                        size_t grad_step)
+                        double *restrict loss, double *restrict weight, real scale, real *restrict slopes,
+                        real *restrict grad, size_t grad_step)
 {
     const real param[MAX_PARAM] = {gamma};
-    real slopes[TILE] = {0};
-    for (int round = 0; round <= wants_grad; round++)
-        for (size_t k = 0; k < classes; k++) {
-            const real v = class_weight ? (real)class_weight[k] : 1;
-            const real *const x = z + (ptrdiff_t)k * z_step, *const y = t + (ptrdiff_t)k * t_step;
-            for (size_t l = 0; l < TILE; l++) {
-                const real d = x[l] == tops[l] ? 0 : x[l] - tops[l], c = v * y[l], log_p = d - log_sums[l];
-                const exp_pair e = exp_pair_cell(log_p);
-                const class_jet j = f(c, e.exp, -e.expm1, log_p, param);
-                if (!wants_grad) {
-                    loss[l] += (double)j.value;
-                    weight[l] += (double)c;
-                } else if (round == 0)
-                    slopes[l] += j.slope;
-                else
-                    grad[k * grad_step + l] = scale * (-e.expm1 * j.slope - e.exp * (slopes[l] - j.slope));
+    for (size_t k = 0; k < classes; k++) {
+        const real v = class_weight ? (real)class_weight[k] : 1;
+        const real *const x = z + (ptrdiff_t)k * z_step, *const y = t + (ptrdiff_t)k * t_step;
+        real *const g = what == PIXEL_SUMS ? NULL : grad + k * grad_step;
+        real value[TILE], part[TILE];
+        INDEPENDENT
+        for (size_t l = 0; l < TILE; l++) {
+            const real d = x[l] == tops[l] ? 0 : x[l] - tops[l], c = v * y[l], log_p = d - log_sums[l];
+            const exp_pair e = exp_pair_cell(log_p);
+            if (what == PIXEL_GRADS) {
+                g[l] = scale * (-e.expm1 * g[l] - e.exp * (slopes[l] - g[l]));
+                continue;
             }
+            const class_jet j = f(c, e.exp, -e.expm1, log_p, param);
+            if (what == PIXEL_SUMS)
+                value[l] = j.value, part[l] = c;
+            else
+                g[l] = j.slope, slopes[l] += j.slope;
         }
+        for (size_t l = 0; what == PIXEL_SUMS && l < TILE; l++)
+            loss[l] += (double)value[l], weight[l] += (double)part[l];
+    }
 }
 
-#define PIXEL_TILE(f, wants_grad)                                                                                      \
-    pixel_tile(f, wants_grad, (real)gamma, classes, x + l, z_step, tops + l, tops + n + l, y + l, t_step,              \
-               class_weight, loss, weight, (real)scale, grad ? g + l : NULL, n)
+#define PIXEL_TILE(f, what)                                                                                            \
+    pixel_tile(f, what, (real)gamma, classes, x + l, z_step, tops + l, tops + n + l, y + l, t_step, class_weight,      \
+               loss, weight, (real)scale, slopes, grad ? g + l : NULL, n)
 
 /* Either the sums of losses and of weights v t, or scale times the gradient. */
 static void region_pixels(int focal, double gamma, size_t classes, size_t n, const void *z, ptrdiff_t z_step,
@@ -268,14 +274,17 @@ static void region_pixels(int focal, double gamma, size_t classes, size_t n, con
     real *const g = grad;
     double loss[LANES] = {0}, weight[LANES] = {0};
     for (size_t l = 0; l < n; l += TILE) {
-        if (focal && grad)
-            PIXEL_TILE(class_focal, 1);
-        else if (focal)
-            PIXEL_TILE(class_focal, 0);
-        else if (grad)
-            PIXEL_TILE(class_crossentropy, 1);
-        else
-            PIXEL_TILE(class_crossentropy, 0);
+        real slopes[TILE] = {0};
+        if (focal && grad) {
+            PIXEL_TILE(class_focal, PIXEL_SLOPES);
+            PIXEL_TILE(class_focal, PIXEL_GRADS);
+        } else if (focal)
+            PIXEL_TILE(class_focal, PIXEL_SUMS);
+        else if (grad) {
+            PIXEL_TILE(class_crossentropy, PIXEL_SLOPES);
+            PIXEL_TILE(class_crossentropy, PIXEL_GRADS);
+        } else
+            PIXEL_TILE(class_crossentropy, PIXEL_SUMS);
     }
     if (!grad) sums[0] = lane_sum(loss), sums[1] = lane_sum(weight);
 }
