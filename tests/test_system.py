@@ -89,8 +89,9 @@ def test_sixty_four_threads_at_once():
     losses = [lf.get(name) for name in lf.names()]
     # Of a batch the specification holds all similarities at once: fewer vectors, for every thread has its own.
     few = {loss: 10 if loss.declaration.family == "batch" else 1 for loss in losses}
-    data = {(loss, n): operands(loss, max(10, n // few[loss]), np.float32) for loss in losses for n in (10, 2000)}
-    data |= {(losses[0], 100_000): operands(losses[0], 100_000)}
+    sizes = (10, 2000 if lf.backend() == "c" else 200)
+    data = {(loss, n): operands(loss, max(10, n // few[loss]), np.float32) for loss in losses for n in sizes}
+    data |= {(lf.mse, 100_000): operands(lf.mse, 100_000)}
     want = {key: derivatives(key[0], *arrays) for key, arrays in data.items()}
     failures, barrier = [], threading.Barrier(64)
 
@@ -98,7 +99,7 @@ def test_sixty_four_threads_at_once():
         barrier.wait()
         try:
             for i in range(2):
-                for key, arrays in data.items():
+                for key, arrays in list(data.items())[k % 4 :: 4]:  # each loss in sixteen threads
                     assert_same_bits(derivatives(key[0], *arrays, n_threads=1 + (i + k) % 3), want[key])
                     assert_same_bits(derivatives(key[0], *arrays), want[key])
         except BaseException as error:
@@ -177,7 +178,7 @@ def test_the_rounding_mode_is_left_alone():
     assert libm.fegetround() == 0
     for name in lf.names():
         loss = lf.get(name)
-        derivatives(loss, *operands(loss, 5000))
+        derivatives(loss, *operands(loss, 1000))
         assert libm.fegetround() == 0
 
 
