@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 @pytest.fixture(autouse=True)
 def _as_it_was():
     """No figure stays open that a test does not close, no setting changes, and everything can be drawn."""
+    plt.close("all")  # what tests of other files left
     before = dict(matplotlib.rcParams)
     yield
     for number in plt.get_fignums():
