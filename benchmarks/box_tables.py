@@ -21,7 +21,7 @@ SECONDS = 10.0  # for all contenders of a row together
 
 PAIRS = [(1000, 1000), (100_000, 20), (20, 100_000)]
 SMALL_PAIRS = [(100, 100)]
-SUPPRESSED = [(1000, 20.0), (10_000, 60.0), (10_000, 1000.0)]  # boxes, and how far they are spread
+SUPPRESSED = [(1000, 20.0), (3000, 40.0), (3000, 600.0)]  # boxes, and how far they are spread
 SMALL_SUPPRESSED = [(500, 20.0)]
 
 
