@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+FLOAT64 = np.dtype(np.float64)
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
@@ -88,6 +89,12 @@ def operands(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     return target, pred
 
 
+def axis_last(x: Array, axis: int) -> Array:
+    """`np.moveaxis(x, axis, -1)`, which takes many times as long."""
+    k = axis % x.ndim
+    return x if k == x.ndim - 1 else x.transpose(*range(k), *range(k + 1, x.ndim), k)
+
+
 def leading(name: str, given: Any, shape: tuple[int, ...]) -> Array:
     """An array with as many axes as `shape`, of length 1 where it repeats: it has `shape` or leading axes of it."""
     w = as_array(name, given)
@@ -114,11 +121,9 @@ def result_array(
         return np.empty(shape, dtype)
     if not isinstance(given, np.ndarray):
         raise TypeError(f"{name} is a {type(given).__name__}, expected a NumPy array or None")
-    if (
-        not ((given.dtype.kind == "f" and given.dtype.itemsize <= 8) or is_bfloat16(given.dtype))
-        or not given.dtype.isnative
-    ):
-        raise TypeError(f"{name} has dtype {given.dtype}, expected one of {', '.join(FLOATS)}")
+    own = given.dtype
+    if not ((own.kind == "f" and own.itemsize <= 8) or is_bfloat16(own)) or not own.isnative:
+        raise TypeError(f"{name} has dtype {own}, expected one of {', '.join(FLOATS)}")
     if given.shape != shape:
         raise ValueError(f"{name} has shape {given.shape}, expected {shape}")
     if not given.flags.writeable:
@@ -126,8 +131,9 @@ def result_array(
     if not given.flags.forc and any(n > 1 and s == 0 for n, s in zip(given.shape, given.strides, strict=True)):
         raise ValueError(f"{name} has elements that share memory, expected an ordinary array")
     for other, array in reads.items():
-        same = other in replaceable and _same_array(given, array)
-        if np.may_share_memory(given, array) and not same and _share(given, array):
+        if not np.may_share_memory(given, array) or (other in replaceable and _same_array(given, array)):
+            continue
+        if _share(given, array):
             raise ValueError(
                 f"{name} overlaps {other}, expected memory of its own"
                 + (" or exactly that array" if other in replaceable else "")
@@ -145,7 +151,7 @@ def distinct(arrays: dict[str, Array]) -> None:
 
 
 def _same_array(a: Array, b: Array) -> bool:
-    return (
+    return a is b or (
         a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
         and a.strides == b.strides
         and a.shape == b.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,21 +25,27 @@ class Columns(tuple[Array, ...]):
             column[key] = value
 
 
-def columns_of(name: str, given: Any) -> tuple[Columns, dict[str, Array]]:
+def _columns(boxes: Array) -> Columns:
+    return Columns([boxes[..., k] for k in range(4)])
+
+
+def columns_of(
+    name: str, given: Any, taken: Callable[[str, Any], Array] = _arrays.as_array
+) -> tuple[Columns, dict[str, Array]]:
     """The four columns of boxes, and what there is in memory: the array, or the arrays of a tuple, by name."""
     parts = given if isinstance(given, tuple) and len(given) == 4 else ()
     if parts and not any(isinstance(x, list | tuple) or np.ndim(x) == 0 for x in parts):
-        named = {f"{name}[{k}]": _arrays.as_array(f"{name}[{k}]", x) for k, x in enumerate(parts)}
+        named = {f"{name}[{k}]": taken(f"{name}[{k}]", x) for k, x in enumerate(parts)}
         shapes = [x.shape for x in named.values()]
         if any(shape != shapes[0] for shape in shapes):
             raise ValueError(f"{name} has columns of shapes {', '.join(map(str, shapes))}, expected equal shapes")
         return Columns(named.values()), named
-    boxes = _arrays.as_array(name, given)
+    boxes = taken(name, given)
     if not boxes.ndim or boxes.shape[-1] != 4:
         raise ValueError(
             f"{name} has shape {boxes.shape}, expected boxes along a last axis of length 4, or four columns"
         )
-    return Columns(boxes[..., k] for k in range(4)), {name: boxes}
+    return _columns(boxes), {name: boxes}
 
 
 def edges_check(check: Any) -> bool:
@@ -65,29 +72,26 @@ class BoxCall(Call):
         assert isinstance(declaration, Box)
         self.boosting, self.nthreads, self.raises = declaration.boosting, nthreads, edges_check(check)
         self.target, truths = columns_of("boxes_true", boxes_true)
-        columns, boxes = columns_of("boxes_pred", boxes_pred)
-        if any(x.dtype.kind in "biu" for x in columns):
-            boxes = {k: _arrays.prediction(x, k) for k, x in boxes.items()}
-            columns, boxes = columns_of("boxes_pred", tuple(boxes.values()) if len(boxes) == 4 else boxes["boxes_pred"])
-        self.columns, self.by_columns = columns, len(boxes) == 4
-        self.items = columns[0].shape
+        self.columns, boxes = columns_of("boxes_pred", boxes_pred, lambda name, x: _arrays.prediction(x, name))
+        self.by_columns = len(boxes) == 4
+        self.items = self.columns[0].shape
         if self.target[0].shape != self.items:
             raise ValueError(
                 f"boxes_true has shape {(*self.target[0].shape, 4)} and boxes_pred {(*self.items, 4)}, expected equal "
                 "shapes (nothing is broadcast)"
             )
         given = declaration.checked(params, loss._params) if params else loss._params
-        self.single = all(x.dtype != np.float64 for x in columns)
+        self.single = _arrays.FLOAT64 not in [x.dtype for x in boxes.values()]
         self.params = declaration.resolved(given, self.single)
-        self.pred = columns[0] if self.by_columns else boxes["boxes_pred"]
+        self.pred = self.columns[0] if self.by_columns else boxes["boxes_pred"]
         self.reads = truths | boxes
         self.replaceable = tuple(boxes)
         self.kernel = box_kernel(declaration)
 
-    def derivative(self, name: str, given: Any, dtype: np.dtype[Any], reads: dict[str, Array]) -> Any:
+    def derivative(self, name: str, given: Any, like: Array, dtype: np.dtype[Any], reads: dict[str, Array]) -> Any:
         """An array of the shape of the boxes, or four columns."""
         if not self.by_columns:
-            return super().derivative(name, given, dtype, reads)
+            return super().derivative(name, given, like, dtype, reads)
         if given is not None and (not isinstance(given, tuple | list) or len(given) != 4):
             raise ValueError(f"{name} is {type(given).__name__}, expected a tuple of four arrays, as boxes_pred are")
         columns = Columns(
@@ -123,7 +127,7 @@ class BoxCall(Call):
         value = np.empty(self.items) if entries is not None else results.get("value")
         grad: Any = results.get("grad")
         if grad is not None and not self.by_columns:
-            grad = Columns(grad[..., k] for k in range(4))
+            grad = _columns(grad)
         total: float | None = self.kernel.run(
             self.single,
             self.target,

@@ -27,13 +27,11 @@ class ClasswiseCall(Call):
 
     replaceable: tuple[str, ...] = ("y_pred",)
 
-    def __init__(
-        self, loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: bool, nthreads: int
-    ) -> None:
+    def __init__(self, loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: Any, nthreads: int) -> None:
         declaration = loss.declaration
         assert isinstance(declaration, Classwise)
         self.declaration, self.boosting = declaration, declaration.boosting
-        self.check, self.nthreads = check, nthreads
+        self.check, self.nthreads = bool(check), nthreads
         self.pred = pred = _arrays.prediction(y_pred)
         given = declaration.checked(params, loss._params) if params else loss._params
         self.single = pred.dtype != np.float64
@@ -57,7 +55,7 @@ class ClasswiseCall(Call):
         self.kept = math.prod(self.items)
 
     def _classes_last(self, x: Array) -> Array:
-        return x if self.axis == x.ndim - 1 else np.moveaxis(x, self.axis, -1)
+        return _arrays.axis_last(x, self.axis)
 
     def _take_target(self, target: Array) -> None:
         """Labels or targets, by their shape; labels without the class axis, targets with it last."""
@@ -193,7 +191,7 @@ class ClasswiseCall(Call):
 
     def _options(self) -> tuple[Any, ...]:
         given = self.params
-        own = tuple(given[k] for k in self.declaration.own)
+        own = tuple([given[k] for k in self.declaration.own])
         return own, self.ignore, given.get("label_smoothing", 0.0), given.get("z_loss", 0.0)
 
     def moments(self, weight: Array | None) -> tuple[Any, ...]:

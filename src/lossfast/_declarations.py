@@ -57,7 +57,7 @@ class Domain:
     def outside(self, x: Array) -> Array:
         """Which elements are not allowed."""
         if self.sign_labels:
-            return ~np.isin(x, (-1, 0, 1))
+            return np.asarray((x != 0) & (np.abs(x) != 1))
         return (x <= self.low if self.open_low else x < self.low) | (x > self.high)
 
 
@@ -181,6 +181,7 @@ Params = Mapping[str, Any]
 
 
 SPELLINGS = {"ignore_class": "ignore_index"}  # keywords of other libraries
+EPSILON = {True: float(np.finfo(np.float32).eps), False: float(np.finfo(np.float64).eps)}  # of single arithmetic?
 OPTIONS = ("sample_weight", "reduction", "out", "grad_dtype", "n_threads", "empty")  # of every call
 
 
@@ -207,24 +208,24 @@ class Declaration:
         """What `y_true` and `y_pred` may be, in words."""
         raise NotImplementedError
 
-    def resolved(self, params: Params, single: bool) -> dict[str, Any]:
+    def resolved(self, params: dict[str, Any], single: bool) -> dict[str, Any]:
         """Parameters with `eps=None` replaced by what it stands for in this arithmetic."""
-        found = dict(params)
-        if found.get("eps", 0.0) is None:
-            found["eps"] = float(np.finfo(np.float32 if single else np.float64).eps)
-        return found
+        if params.get("eps", 0.0) is None:
+            return {**params, "eps": EPSILON[single]}
+        return params
 
     def checked(self, given: Params, defaults: Params) -> dict[str, Any]:
         """The parameters with those of a call in their places, every one valid."""
         for key in given:
-            if key not in self.params and SPELLINGS.get(key) in self.params:
+            if key in self.params:
+                continue
+            if SPELLINGS.get(key) in self.params:
                 if SPELLINGS[key] in given:
                     raise TypeError(f"{self.name}() got {SPELLINGS[key]} twice: {key} is another name for it")
                 return self.checked({SPELLINGS.get(k, k): v for k, v in given.items()}, defaults)
-            if key not in self.params:
-                known = [*self.params, *self.arguments, *self.options]
-                raise TypeError(f"{self.name}() got an unexpected keyword {key!r}" + did_you_mean(key, known))
-        return {k: p.checked(k, given[k]) if k in given else defaults[k] for k, p in self.params.items()}
+            known = [*self.params, *self.arguments, *self.options]
+            raise TypeError(f"{self.name}() got an unexpected keyword {key!r}" + did_you_mean(key, known))
+        return {**defaults, **{k: p.checked(k, given[k]) for k, p in self.params.items() if k in given}}
 
     def cases(self) -> Iterator[dict[str, Any]]:
         """Parameter sets for the tests: the defaults, and each other value in turn."""

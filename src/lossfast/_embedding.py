@@ -10,7 +10,7 @@ import numpy as np
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
 from lossfast._declarations import SIGN, Embedding
-from lossfast._evaluate import GRAD, VALUE, Call, Fault, check_value, prepare, reduced, threads, weight_sum
+from lossfast._evaluate import GRAD, Call, Fault, weight_sum
 from lossfast._loss import Loss
 
 
@@ -19,36 +19,38 @@ class EmbeddingCall(Call):
 
     boosting = ""
     replaceable: tuple[str, ...] = ()
+    by_operands = True
+    differentiable: dict[str, Array]
 
     def __init__(self, loss: Loss, first: Any, second: Any, params: dict[str, Any], nthreads: int) -> None:
-        d, params = loss.declaration, dict(params)
+        d = loss.declaration
         assert isinstance(d, Embedding)
-        names = d.arguments
-        if len(names) > 2 and names[2] not in params:
-            raise TypeError(f"{loss.name}() misses {names[2]}")
-        given = dict(zip(names, (first, second, *(params.pop(name) for name in names[2:])), strict=True))
+        names, given = d.arguments, [first, second]
+        if len(names) > 2:
+            if names[2] not in params:
+                raise TypeError(f"{loss.name}() misses {names[2]}")
+            given.append(params.pop(names[2]))
         self.declaration, self.nthreads = d, nthreads
         self.params = d.checked(params, loss._params) if params else dict(loss._params)
-        wrt, axis = self.params.pop("wrt", "both"), self.params.pop("axis", -1)
-        labels = _arrays.as_array(names[0], given.pop(names[0])) if d.labelled else None
-        self.operands = {k: _arrays.as_array(k, x) if k == "y_true" else _arrays.prediction(x, k)
-                         for k, x in given.items()}  # fmt: skip
-        shape = self._shape(axis)
+        wrt, self.axis = self.params.pop("wrt", "both"), self.params.pop("axis", -1)
+        labels = _arrays.as_array(names[0], first) if d.labelled else None
+        self.operands: dict[str, Array] = {}
+        for name, x in zip(names[d.labelled :], given[d.labelled :], strict=True):
+            self.operands[name] = _arrays.as_array(name, x) if name == "y_true" else _arrays.prediction(x, name)
+        self.items = self._shape()
+        self.rows = self._rows(self.operands)
         if d.vectors:
-            self.rows = {k: np.moveaxis(x, axis, -1) for k, x in self.operands.items()}
-            self.items = next(iter(self.rows.values())).shape[:-1]
-        else:
-            self.rows, self.items = self.operands, shape
-        self.axis = axis
+            self.items = self.rows[names[-1]].shape[:-1]
         self.same = None if labels is None else self._labels(names[0], labels)
-        *_, self.pred = self.operands.values()
-        decisive = [self.pred] if "y_true" in self.operands else list(self.operands.values())
-        self.single = all(x.dtype != np.float64 for x in decisive)
+        self.pred = self.operands[names[-1]]
+        decisive = [self.pred] if "y_true" in self.operands else self.operands.values()
+        self.single = _arrays.FLOAT64 not in [x.dtype for x in decisive]
         self.differentiable = self.operands if wrt == "both" else {"y_pred": self.pred}
-        self.reads = dict(self.operands) if labels is None else {names[0]: labels, **self.operands}
+        self.reads = self.operands if labels is None else {names[0]: labels, **self.operands}
 
-    def _shape(self, axis: int) -> tuple[int, ...]:
+    def _shape(self) -> tuple[int, ...]:
         """That of all operands, which must have vectors of at least one number along the axis."""
+        axis = self.axis
         (name, first), *others = self.operands.items()
         for other, x in others:
             if x.shape != first.shape:
@@ -63,6 +65,12 @@ class EmbeddingCall(Call):
             raise ValueError(f"{name} has shape {first.shape}, expected vectors of at least one number")
         return first.shape
 
+    def _rows(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """With the vectors along the last axis, if there are any."""
+        if not self.declaration.vectors:
+            return arrays
+        return {name: _arrays.axis_last(x, self.axis) for name, x in arrays.items()}
+
     def _labels(self, name: str, labels: Array) -> Array:
         if labels.shape == (*self.items, 1):
             labels = labels[..., 0]
@@ -70,10 +78,14 @@ class EmbeddingCall(Call):
             raise ValueError(f"{name} has shape {labels.shape}, expected {self.items}: a label for each item")
         return labels
 
+    def derivatives(self, want: int) -> dict[str, Array]:
+        """By each operand that has a gradient."""
+        return self.differentiable if want & GRAD else {}
+
     def measure(self, weight: Array | None) -> tuple[float, int]:
         """The sum of weights and the number of items; labels are checked too."""
         if self.same is not None:
-            bad = SIGN.outside(np.asarray(self.same))
+            bad = SIGN.outside(self.same)
             if bad.any():
                 raise ValueError(str(self.fault("target", int(bad.argmax()))))
         count = math.prod(self.items)
@@ -97,13 +109,12 @@ class EmbeddingCall(Call):
         self, weight: Array | None, scale: float, results: dict[str, Array], want_sum: bool, entries: Array | None
     ) -> float | None:
         """One pass."""
-        value = results.get("value")
+        grads = dict(results)
+        value = grads.pop("value", None)
         if entries is not None:
             value = np.empty(self.items)
         w = None if weight is None else np.broadcast_to(weight, self.items)
-        moved = {k: np.moveaxis(g, self.axis, -1) if self.declaration.vectors else g for k, g in results.items()
-                 if k != "value"}  # fmt: skip
-        total = self._pass(w, scale, value, moved, want_sum) if math.prod(self.items) else 0.0
+        total = self._pass(w, scale, value, self._rows(grads), want_sum) if math.prod(self.items) else 0.0
         if entries is not None:
             entries[...] = np.asarray(value).reshape(len(entries), -1).sum(axis=1)
         return total
@@ -124,12 +135,12 @@ class EmbeddingCall(Call):
             self.same,
             weight,
             kernel.distance,
-            float(kernel.p),
-            float(kernel.eps),
-            tuple(map(float, kernel.params)),
+            kernel.p,
+            kernel.eps,
+            kernel.params,
             scale,
             value,
-            tuple(grads.get(name) for name in self.rows),
+            tuple([grads.get(name) for name in self.rows]),
             want_sum,
             self.nthreads,
         )
@@ -184,67 +195,3 @@ class EmbeddingCall(Call):
         """A label that is none."""
         at = np.unravel_index(index, self.items)
         return Fault(self.declaration.arguments[0], at, np.asarray(self.same)[at], str(SIGN))
-
-
-def evaluate(
-    loss: Loss,
-    want: int,
-    first: Any,
-    second: Any,
-    *,
-    params: dict[str, Any],
-    sample_weight: Any = None,
-    reduction: str = "mean",
-    out: Any = None,
-    grad_dtype: Any = None,
-    n_threads: Any = None,
-    empty: str = "zero",
-) -> Any:
-    """The value, its gradients (a tuple where there are several), or both."""
-    call: Any = prepare(loss, first, second, params, True, threads(n_threads))
-    names = tuple(call.differentiable) if want & GRAD else ()
-    keys = (*(("value",) if want & VALUE else ()), *names)
-    given = dict(zip(keys, _outputs(out, keys), strict=True))
-
-    def results_for(weight: Array | None) -> dict[str, Array]:
-        reads = call.reads if weight is None else {**call.reads, "sample_weight": weight}
-        results = {}
-        if "value" in keys and reduction == "none":
-            like = (call.items, call.value_dtype)
-            results["value"] = _arrays.result_array("out (value)", given["value"], *like, reads, ())
-        elif "value" in keys:
-            check_value(given["value"], call, reduction, reads)
-        for name in names:
-            x = call.differentiable[name]
-            dtype = _gradient_dtype(x, grad_dtype)
-            results[name] = _arrays.result_array(f"out ({name})", given[name], x.shape, dtype, reads, ())
-        if out is not None:
-            _arrays.distinct({f"out ({k})": a for k, a in results.items()})
-        return results
-
-    wants_value = bool(want & VALUE)
-    value, results, *_ = reduced(call, wants_value, sample_weight, reduction, empty, results_for, given.get("value"))
-    grads: Any = tuple(results[name] for name in names)
-    if len(grads) == 1:
-        (grads,) = grads
-    answer = (*((value,) if wants_value else ()), *((grads,) if names else ()), *call.more())
-    return answer[0] if len(answer) == 1 else answer
-
-
-def _outputs(out: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
-    if out is None:
-        return (None,) * len(keys)
-    if len(keys) == 1:
-        return (out,)
-    if not isinstance(out, tuple | list) or len(out) != len(keys):
-        raise ValueError(f"out is {type(out).__name__}, expected a tuple of {len(keys)}: ({', '.join(keys)})")
-    return tuple(out)
-
-
-def _gradient_dtype(x: Array, asked: Any) -> np.dtype[Any]:
-    if asked is None:
-        asked = x.dtype if x.dtype.kind not in "biu" else np.float64
-    dtype: np.dtype[Any] = np.dtype(asked)
-    if dtype.name not in _arrays.FLOATS:
-        raise TypeError(f"grad_dtype is {dtype}, expected one of {', '.join(_arrays.FLOATS)}")
-    return dtype

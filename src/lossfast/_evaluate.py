@@ -7,16 +7,20 @@ What differs between the families is in their calls: `_pointwise.PointwiseCall`,
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array, is_bfloat16, position
 from lossfast._errors import EXACT_BITS, DomainError, did_you_mean
-from lossfast._loss import Loss
+
+if TYPE_CHECKING:
+    from lossfast._loss import Loss
 
 VALUE, GRAD, HESS = 1, 2, 4
 REDUCTIONS = ("mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean")
@@ -52,15 +56,20 @@ class Call(ABC):
     replaceable: tuple[str, ...]  # of these, what a result may be exactly
     reductions: tuple[str, ...] = REDUCTIONS
     weighted = False  # whether an accumulator adds up weights that items have of themselves
+    by_operands = False  # whether gradients are by several operands: then they are returned as one tuple
 
     @property
     def value_dtype(self) -> np.dtype[Any]:
         """Of the values of the items: that of the arithmetic."""
         return np.dtype(np.float32 if self.single else np.float64)
 
-    def derivative(self, name: str, given: Any, dtype: np.dtype[Any], reads: dict[str, Array]) -> Any:
+    def derivatives(self, want: int) -> dict[str, Array]:
+        """What each of the derivatives has the shape and the dtype of, by its name."""
+        return {key: self.pred for key, bit in (("grad", GRAD), ("hess", HESS)) if want & bit}
+
+    def derivative(self, name: str, given: Any, like: Array, dtype: np.dtype[Any], reads: dict[str, Array]) -> Any:
         """The array that a derivative is written to: the caller's, or a new one."""
-        return _arrays.result_array(name, given, self.pred.shape, dtype, reads, self.replaceable)
+        return _arrays.result_array(name, given, like.shape, dtype, reads, self.replaceable)
 
     @abstractmethod
     def measure(self, weight: Array | None) -> tuple[float, int]:
@@ -124,43 +133,31 @@ class Call(ABC):
         return str(Fault("sample_weight", index, value, "a finite number of at least 0"))
 
 
+CALLS = {
+    "pointwise": ("_pointwise", "PointwiseCall"),
+    "classwise": ("_classwise", "ClasswiseCall"),
+    "region": ("_region", "RegionCall"),
+    "box": ("_box", "BoxCall"),
+    "sequence": ("_ctc", "SequenceCall"),
+    "embedding": ("_embedding", "EmbeddingCall"),
+    "batch": ("_mining", "batch_call"),
+    "ranking": ("_ranking", "RankingCall"),
+    "sample": ("_samples", "SampleCall"),
+}
+
+
+@functools.cache
+def _call_of(family: str) -> Callable[..., Call]:
+    """What makes the calls of a family, imported where it is first needed."""
+    module, name = CALLS[family]
+    found: Callable[..., Call] = getattr(import_module(f"lossfast.{module}"), name)
+    return found
+
+
 def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: Any, nthreads: int) -> Call:
-    """The operands in the way of the loss's family."""
-    if loss.declaration.family == "embedding":
-        from lossfast._embedding import EmbeddingCall
-
-        return EmbeddingCall(loss, y_true, y_pred, params, nthreads)
-    if loss.declaration.family == "batch":
-        from lossfast._mining import batch_call
-
-        return batch_call(loss, y_true, y_pred, params, nthreads)
-    if loss.declaration.family == "sample":
-        from lossfast._samples import SampleCall
-
-        return SampleCall(loss, y_true, y_pred, params, nthreads)
-    if loss.declaration.family == "ranking":
-        from lossfast._ranking import RankingCall
-
-        return RankingCall(loss, y_true, y_pred, params, nthreads)
-    if loss.declaration.family == "sequence":
-        from lossfast._ctc import SequenceCall
-
-        return SequenceCall(loss, y_true, y_pred, params, nthreads)
-    if loss.declaration.family == "classwise":
-        from lossfast._classwise import ClasswiseCall
-
-        return ClasswiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
-    if loss.declaration.family == "region":
-        from lossfast._region import RegionCall
-
-        return RegionCall(loss, y_true, y_pred, params, bool(check), nthreads)
-    if loss.declaration.family == "box":
-        from lossfast._box import BoxCall
-
-        return BoxCall(loss, y_true, y_pred, params, check, nthreads)
-    from lossfast._pointwise import PointwiseCall
-
-    return PointwiseCall(loss, y_true, y_pred, params, bool(check), nthreads)
+    """The operands in the way of the loss's family; those among `params` are taken out of them."""
+    options = (check, nthreads) if "check" in loss.declaration.options else (nthreads,)
+    return _call_of(loss.declaration.family)(loss, y_true, y_pred, params, *options)
 
 
 def weight_sum(w: Array, n_threads: int) -> float:
@@ -200,10 +197,10 @@ def _bind(loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[An
         raise TypeError(
             f"{loss.name}() takes {' and '.join(names)} by position, all else by keyword; got {len(args)} arguments"
         )
-    for key, value in zip(names, args, strict=False):
-        if key in kwargs:
-            raise TypeError(f"{loss.name}() got {key} twice")
-        kwargs[key] = value
+    for i, value in enumerate(args):
+        if names[i] in kwargs:
+            raise TypeError(f"{loss.name}() got {names[i]} twice")
+        kwargs[names[i]] = value
     for key in names[:2]:
         if key not in kwargs:
             raise TypeError(f"{loss.name}() misses {key}")
@@ -216,11 +213,7 @@ def evaluate(loss: Loss, want: int, args: tuple[Any, ...], kwargs: dict[str, Any
     y_true, y_pred = _bind(loss, args, params)
     if want & HESS and declaration.no_hessian:
         raise NotImplementedError(f"{loss.name} has no Hessian: {declaration.no_hessian}")
-    given = {k: params.pop(k) for k in _OPTIONS if k in params and k in declaration.options}
-    if declaration.family in ("embedding", "batch", "sample"):
-        from lossfast._embedding import evaluate as of_vectors
-
-        return of_vectors(loss, want, y_true, y_pred, **given, params=params)
+    given = {k: params.pop(k) for k in kwargs if k in declaration.options and k in _OPTIONS}
     return _evaluate(loss, want, y_true, y_pred, **given, params=params)
 
 
@@ -266,19 +259,24 @@ def _evaluate(
 ) -> Any:
     choice("hess", hess, ("exact", "boosting"))
     call = prepare(loss, y_true, y_pred, params, check, threads(n_threads))
+    likes = call.derivatives(want)
+    given = _given(out, ("value", *likes) if want & VALUE else tuple(likes))
     value, results, weight, scale = reduced(
         call,
         bool(want & VALUE),
         sample_weight,
         reduction,
         empty,
-        lambda given: _results(call, want, reduction, out, grad_dtype, given),
-        _slot(out, want, "value"),
+        lambda weight: _results(call, likes, given, reduction, grad_dtype, weight),
+        given.get("value"),
     )
     if want & HESS and hess == "boosting":
         _make_boosting(results["hess"], call, call.counted(weight), scale)
     answer = [value] if want & VALUE else []
-    answer += [results[key] for key in ("grad", "hess") if key in results]
+    if call.by_operands and len(likes) > 1:
+        answer.append(tuple([results[key] for key in likes]))
+    else:
+        answer += [results[key] for key in likes]
     answer += call.more()
     return answer[0] if len(answer) == 1 else tuple(answer)
 
@@ -306,13 +304,13 @@ def reduced(
         # Checked and summed before anything else is read or written.
         total, count = call.measure(weight)
         divisor = _divisor(reduction, total, count, call)
-        nothing = np.asarray(divisor == 0)
+        nothing: Any = divisor == 0
         given_weight = weight
         if reduction == "sample":
             weight, nothing = _normalised(weight, call.counted(weight), call.items)
         elif reduction == "target_mean":
             weight = call.for_targets(weight)
-        if empty == "raise" and nothing.any():
+        if empty == "raise" and np.any(nothing):
             raise ValueError(f"reduction={reduction!r} of nothing: no elements, or all weights are 0")
         scale = 1.0 / divisor if divisor else 0.0
         results = results_for(given_weight)
@@ -323,7 +321,7 @@ def reduced(
         raise ValueError(call.explanation(error, sample_weight)) from None
 
     blank = 0.0 if empty == "zero" else np.nan
-    if nothing.ndim == 0 and nothing:
+    if reduction != "sample" and nothing:
         for key in results.keys() - {"value"}:
             results[key][...] = blank
     value: Any = None
@@ -365,47 +363,47 @@ def _normalised(weight: Array | None, counted: Array | None, items: tuple[int, .
     return normalised, (sums == 0).reshape(-1)
 
 
-def _slot(out: Any, want: int, key: str) -> Any:
-    """The entry of `out` for a result."""
-    keys = [k for k, bit in (("value", VALUE), ("grad", GRAD), ("hess", HESS)) if want & bit]
+def _given(out: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The caller's place for each result, or None."""
     if out is None:
-        return None
+        return dict.fromkeys(keys)
     if len(keys) == 1:
-        return out
+        return {keys[0]: out}
     if not isinstance(out, tuple | list) or len(out) != len(keys):
         raise ValueError(f"out is {type(out).__name__}, expected a tuple of {len(keys)}: ({', '.join(keys)})")
-    return out[keys.index(key)] if key in keys else None
+    return {key: out[i] for i, key in enumerate(keys)}
 
 
 def _results(
-    call: Call, want: int, reduction: str, out: Any, grad_dtype: Any, weight: Array | None
+    call: Call,
+    likes: dict[str, Array],
+    given: dict[str, Any],
+    reduction: str,
+    grad_dtype: Any,
+    weight: Array | None,
 ) -> dict[str, Array]:
     """The arrays to write, by name; the value is one of them with reduction="none" only."""
     reads = call.reads if weight is None else {**call.reads, "sample_weight": weight}
-    if grad_dtype is None:
-        derivative = np.dtype(call.pred.dtype)
-    else:
-        derivative = np.dtype(grad_dtype)
-        if derivative.name not in _arrays.FLOATS:
-            raise TypeError(f"grad_dtype is {derivative}, expected one of {', '.join(_arrays.FLOATS)}")
+    asked = None if grad_dtype is None else np.dtype(grad_dtype)
+    if asked is not None and asked.name not in _arrays.FLOATS:
+        raise TypeError(f"grad_dtype is {asked}, expected one of {', '.join(_arrays.FLOATS)}")
     results = {}
-    for key, bit in (("value", VALUE), ("grad", GRAD), ("hess", HESS)):
-        if not want & bit:
-            continue
-        given = _slot(out, want, key)
-        if key != "value":
-            results[key] = call.derivative(f"out ({key})", given, derivative, reads)
-        elif reduction != "none":
-            check_value(given, call, reduction, reads)
-        else:
-            results[key] = _arrays.result_array(
-                "out (value)", given, call.items, call.value_dtype, reads, call.replaceable
-            )
-    if out is not None:
+    if "value" in given and reduction != "none":
+        check_value(given["value"], call, reduction, reads)
+    elif "value" in given:
+        like = (call.items, call.value_dtype)
+        results["value"] = _arrays.result_array("out (value)", given["value"], *like, reads, call.replaceable)
+    for key, x in likes.items():
+        own = x.dtype if x.dtype.kind not in "biu" else _arrays.FLOAT64
+        dtype = own if asked is None else asked
+        results[key] = call.derivative(f"out ({key})", given[key], x, dtype, reads)
+    if len(results) > 1:
         written: dict[str, Array] = {}
         for key, result in results.items():
-            columns = {f"out ({key})[{i}]": x for i, x in enumerate(result)} if isinstance(result, tuple) else {}
-            written |= columns or {f"out ({key})": result}
+            if isinstance(result, tuple):
+                written |= {f"out ({key})[{i}]": x for i, x in enumerate(result)}
+            else:
+                written[f"out ({key})"] = result
         _arrays.distinct(written)
     return results
 

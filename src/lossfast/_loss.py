@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lossfast import _evaluate
 from lossfast._arrays import Array
 from lossfast._declarations import (
     ANY,
@@ -139,9 +140,7 @@ class Loss(_Base):  # type: ignore[misc]
         return Accumulator(self)
 
     def _general(self, want: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        from lossfast._evaluate import evaluate
-
-        return evaluate(self, want, args, kwargs)
+        return _evaluate.evaluate(self, want, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         params = self.__dict__.get("_params", {})

@@ -18,13 +18,11 @@ class PointwiseCall(Call):
 
     replaceable = ("y_true", "y_pred", "sample_weight", "a parameter")
 
-    def __init__(
-        self, loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: bool, nthreads: int
-    ) -> None:
+    def __init__(self, loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check: Any, nthreads: int) -> None:
         declaration = loss.declaration
         assert isinstance(declaration, Pointwise)
         self.declaration, self.boosting = declaration, declaration.boosting
-        self.check, self.nthreads = check, nthreads
+        self.check, self.nthreads = bool(check), nthreads
         self.target, self.pred = _arrays.operands(y_true, y_pred)
         self.items = self.pred.shape
         given = declaration.checked(params, loss._params) if params else loss._params
