@@ -95,6 +95,11 @@ def axis_last(x: Array, axis: int) -> Array:
     return x if k == x.ndim - 1 else x.transpose(*range(k), *range(k + 1, x.ndim), k)
 
 
+def repeated(x: Array, shape: tuple[int, ...]) -> Array:
+    """`np.broadcast_to(x, shape)`, which takes as long as a short call where `x` has that shape."""
+    return x if x.shape == shape else np.broadcast_to(x, shape)
+
+
 def leading(name: str, given: Any, shape: tuple[int, ...]) -> Array:
     """An array with as many axes as `shape`, of length 1 where it repeats: it has `shape` or leading axes of it."""
     w = as_array(name, given)

@@ -133,7 +133,7 @@ class BoxCall(Call):
             self.target,
             self.columns,
             FORMATS.index(self.params["format"]),
-            None if weight is None else np.broadcast_to(weight, self.items),
+            None if weight is None else _arrays.repeated(weight, self.items),
             self.params["eps"],
             self.raises,
             scale,

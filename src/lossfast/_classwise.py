@@ -127,7 +127,7 @@ class ClasswiseCall(Call):
             labels,
             target,
             rows,
-            None if weight is None else np.broadcast_to(weight, self.items),
+            None if weight is None else _arrays.repeated(weight, self.items),
             self.divides if labels else None,
             self.temperature,
             self.ignore,
@@ -175,7 +175,7 @@ class ClasswiseCall(Call):
         if hess is not None:
             hess = self._classes_last(hess)
         if weight is not None:
-            weight = np.broadcast_to(weight, self.items)
+            weight = _arrays.repeated(weight, self.items)
         if self.by_terms:
             total = self._run_terms(weight, scale, value, grad, hess, want_sum)
         else:
@@ -335,13 +335,13 @@ class ClasswiseCall(Call):
             weights = self.weights
         stream = None
         if weights is not None:
-            stream, values = np.broadcast_to(weights, p.shape), (0.0, *values[1:])
+            stream, values = _arrays.repeated(weights, p.shape), (0.0, *values[1:])
         sums = None if value is None else np.zeros(p.size // classes)
         total = kernel.run(
             self.single,
             target,
             p,
-            None if weight is None else np.broadcast_to(weight[..., None], p.shape),
+            None if weight is None else _arrays.repeated(weight[..., None], p.shape),
             stream,
             values,
             scale,
@@ -370,15 +370,23 @@ class ClasswiseCall(Call):
     ) -> float:
         """Terms of the labels, where those of all other classes are 0."""
         value, *derivatives = outs
-        p = np.take_along_axis(p, labels, -1)
+        at = _index(labels)
+        p = p[at]
         parts = [None if x is None else np.empty(p.shape, x.dtype) for x in derivatives]
         weights = None if self.weights is None else self.weights[labels]
         total = self._terms(np.ones(p.shape, np.uint8), p, weight, scale, [value, *parts], want_sum, False, weights)
         for x, part in zip(derivatives, parts, strict=True):
             if x is not None and part is not None:
                 x[...] = 0
-                np.put_along_axis(x, labels, part, -1)
+                x[at] = part
         return total
+
+
+def _index(labels: Array) -> tuple[Array, ...]:
+    """Of what `np.take_along_axis(x, labels, -1)` takes from an array, to be used several times."""
+    *rows, _ = labels.shape
+    before = [np.arange(n).reshape(-1, *(1,) * (len(rows) - i)) for i, n in enumerate(rows)]
+    return *before, labels
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

@@ -113,7 +113,7 @@ class EmbeddingCall(Call):
         value = grads.pop("value", None)
         if entries is not None:
             value = np.empty(self.items)
-        w = None if weight is None else np.broadcast_to(weight, self.items)
+        w = None if weight is None else _arrays.repeated(weight, self.items)
         total = self._pass(w, scale, value, self._rows(grads), want_sum) if math.prod(self.items) else 0.0
         if entries is not None:
             entries[...] = np.asarray(value).reshape(len(entries), -1).sum(axis=1)

@@ -79,7 +79,7 @@ class PointwiseCall(Call):
             self.single,
             self.target,
             self.pred,
-            None if weight is None else np.broadcast_to(weight, shape),
+            None if weight is None else _arrays.repeated(weight, shape),
             self.stream,
             self.values,
             scale,
