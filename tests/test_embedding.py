@@ -254,6 +254,30 @@ def test_what_zeros_are():
         np.testing.assert_allclose(np.concatenate(grads), 0, atol=1e-15)
 
 
+@pytest.mark.parametrize("dimensions", [64, 130, 2200])
+@pytest.mark.parametrize("size", [3e-39, 1e-24, 1e-12, 1.0, 1e12, 1e18, 1e35])
+def test_vectors_of_any_size(size, dimensions):
+    """Squares that float32 does not hold are added as doubles."""
+    x, y, z = (v * np.float32(size) for v in np.random.default_rng(3).normal(0, 1, (3, 5, dimensions)).astype("f4"))
+    y[1], z[2] = 1.001 * x[1], 0
+    wide = [v.astype(np.float64) for v in (x, y, z)]
+    with np.errstate(over="ignore"):  # gradients may be too large for float32
+        for name, args, more in (
+            ("cosine_similarity", (0, 1), {"wrt": "both"}),
+            ("triplet", (0, 1, 2), {"margin": size, "swap": True}),
+            ("contrastive", (0, 1), {"squared": False, "margin": 100 * size}),
+        ):
+            labels = (np.array([1, 0, 1, 0, 1]),) if name == "contrastive" else ()
+            loss = getattr(lf, name)
+            value, grads = loss.value_and_grad(*labels, *((x, y, z)[k] for k in args), reduction="none", **more)
+            want, exact = loss.value_and_grad(*labels, *(wide[k] for k in args), reduction="none", **more)
+            if size < 1e-38 and name != "cosine_similarity":
+                continue  # eps is larger, and added in float32
+            np.testing.assert_allclose(value, want, rtol=3e-6, atol=3e-6 * np.abs(want).max())
+            for got, g in zip(grads, exact, strict=True):
+                np.testing.assert_allclose(got, g.astype("f4"), rtol=1e-5, atol=3e-6 * np.abs(g).max())
+
+
 def test_infinities_and_numbers_near_the_ends():
     far = [np.inf, 0.0]
     for p in (1.0, 2.0, 3.0):

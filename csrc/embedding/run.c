@@ -26,18 +26,42 @@ typedef struct {
 #include "contrastive.h"
 #include "triplet.h"
 
+/* Of the pairs of some rows. */
+typedef double by_row[ROWS_AT_ONCE];
+
+/* The loss of each row, and its derivatives by the distances of the pairs. */
+typedef void jets(size_t rows, size_t pairs, const by_row *distance, const double *alike, const double *param,
+                  double *value, by_row *by);
+
+#define JETS(f)                                                                                                        \
+    static void f##_jets(size_t rows, size_t pairs, const by_row *distance, const double *alike, const double *param,  \
+                         double *value, by_row *by)                                                                    \
+    {                                                                                                                  \
+        for (size_t r = 0; r < rows; r++) {                                                                            \
+            const double of_row[PAIRS] = {distance[0][r], distance[1][r], distance[2][r]};                             \
+            const jet_of_distances jet = f(of_row, alike[r] > 0, param);                                               \
+            value[r] = jet.value;                                                                                      \
+            for (size_t q = 0; q < pairs; q++) by[q][r] = jet.by[q];                                                   \
+        }                                                                                                              \
+    }
+
+JETS(cosine)
+JETS(cosine_embedding)
+JETS(contrastive)
+JETS(triplet)
+
 struct lf_embedding {
     const char *name;
     size_t nparam, operands;
     int labelled, of_cosine; /* of_cosine: of the cosine itself, whatever the distance */
-    jet_of_distances (*jet)(const double *distance, int alike, const double *param);
+    jets *jets;
 };
 
 static const lf_embedding LOSSES[] = {
-    {"cosine", 1, 2, 0, 1, cosine},
-    {"cosine_embedding", 1, 2, 1, 1, cosine_embedding},
-    {"contrastive", 2, 2, 1, 0, contrastive},
-    {"triplet", 2, 3, 0, 0, triplet},
+    {"cosine", 1, 2, 0, 1, cosine_jets},
+    {"cosine_embedding", 1, 2, 1, 1, cosine_embedding_jets},
+    {"contrastive", 2, 2, 1, 0, contrastive_jets},
+    {"triplet", 2, 3, 0, 0, triplet_jets},
 };
 
 static const int MEMBERS[PAIRS][2] = {{0, 1}, {0, 2}, {1, 2}};
@@ -73,12 +97,12 @@ typedef struct {
 typedef struct {
     job *j;
     const kernels *k;
-    double sums[PAIRS][3 * ROWS_AT_ONCE], top[PAIRS][ROWS_AT_ONCE], distance[PAIRS][ROWS_AT_ONCE];
-    double factor[PAIRS][ROWS_AT_ONCE], own[PAIRS][2][ROWS_AT_ONCE]; /* of the other vector or the direction; of it */
-    double alike[ROWS_AT_ONCE], weight[ROWS_AT_ONCE], value[ROWS_AT_ONCE];
+    double sums[PAIRS][3 * ROWS_AT_ONCE];
+    by_row top[PAIRS], distance[PAIRS], factor[PAIRS], own[PAIRS][2]; /* of the other vector or the direction; of it */
+    by_row alike, weight, value, by[PAIRS];
     const void *at[OPERANDS];
     lf_exact sum;
-    _Alignas(64) char in[OPERANDS][PART * sizeof(double)], out[OPERANDS][PART * sizeof(double)];
+    _Alignas(64) char in[OPERANDS][PART * sizeof(double)], out[PART * sizeof(double)];
 } worker;
 
 /* Elements first ... first + n - 1 of every operand. */
@@ -99,8 +123,10 @@ static void reduce(worker *w, size_t row, size_t rows)
 {
     const job *const j = w->j;
     const double eps = j->call->eps;
-    memset(w->sums, 0, sizeof w->sums);
-    memset(w->top, 0, sizeof w->top);
+    for (size_t q = 0; q < j->pairs; q++) {
+        memset(w->sums[q], 0, 3 * rows * sizeof *w->sums[q]);
+        memset(w->top[q], 0, rows * sizeof *w->top[q]);
+    }
     for (size_t part = 0; j->measure == VECTOR_POWER && part < j->n; part += PART) {
         const size_t n = part_of(j, part);
         look_at(w, row * j->n + part, rows * n);
@@ -131,35 +157,44 @@ static double apply(void (*f)(size_t n, const void *x, void *y), double x)
     return y;
 }
 
-/* The distance of a pair, and what its derivatives are made of.  A vector of norm below 2^-500 has no direction: its
- * cosine is 0.  At a distance of 0 the derivative is 0. */
-static void measure_pair(worker *w, size_t q, size_t r)
+/* Cosines or the distances from them, and what their derivatives are made of.  A vector of norm below 2^-500 has no
+ * direction: its cosine is 0. */
+static void measure_cosines(worker *w, size_t q, size_t rows)
+{
+    const double sign = w->j->loss->of_cosine ? 1 : -1, from = w->j->loss->of_cosine ? 0 : 1;
+    for (size_t r = 0; r < rows; r++) {
+        const double aa = w->sums[q][3 * r], ab = w->sums[q][3 * r + 1], bb = w->sums[q][3 * r + 2];
+        const int none = ((aa < 0x1p-1000) | (bb < 0x1p-1000)) & (ab == ab);
+        const double norms = none ? 1 : sqrt(aa) * sqrt(bb), c = (none ? 0 : ab) / norms, keep = none ? 0 : sign;
+        const double cosine = c > 1 ? 1 : c < -1 ? -1 : c;
+        w->distance[q][r] = from + sign * cosine;
+        w->factor[q][r] = keep / norms;
+        w->own[q][0][r] = -keep * cosine / (none ? 1 : aa);
+        w->own[q][1][r] = -keep * cosine / (none ? 1 : bb);
+    }
+}
+
+/* Distances, and what their derivatives are made of: 0 at a distance of 0. */
+static void measure_distances(worker *w, size_t q, size_t rows)
 {
     const job *const j = w->j;
-    const double *const s = w->sums[q];
-    double *const distance = &w->distance[q][r], *const factor = &w->factor[q][r];
-    if (j->cosines) {
-        const double aa = s[3 * r], ab = s[3 * r + 1], bb = s[3 * r + 2], norms = sqrt(aa) * sqrt(bb);
-        const int none = (aa < 0x1p-1000 || bb < 0x1p-1000) && ab == ab;
-        const double c = none ? 0 : ab / norms, cosine = c > 1 ? 1 : c < -1 ? -1 : c;
-        const double sign = j->loss->of_cosine ? 1 : -1;
-        *distance = j->loss->of_cosine ? cosine : 1 - cosine;
-        *factor = none ? 0 : sign / norms;
-        w->own[q][0][r] = none ? 0 : -sign * cosine / aa;
-        w->own[q][1][r] = none ? 0 : -sign * cosine / bb;
-    } else if (j->call->distance == LF_SQUARED_EUCLIDEAN) {
-        *distance = s[r];
-        *factor = 2;
-    } else if (j->measure == VECTOR_SQUARE) {
-        *distance = sqrt(s[r]);
-        *factor = *distance == 0 ? 0 : 1 / *distance;
-    } else if (j->measure == VECTOR_ABSOLUTE) {
-        *distance = s[r];
-        *factor = 1;
-    } else {
-        const double root = s[r] == 0 || !(s[r] < INFINITY) ? s[r] : apply(j->exp, apply(j->log, s[r]) / j->p);
-        *distance = root == 0 || !(root < INFINITY) ? root : w->top[q][r] * root;
-        *factor = root == 0 ? 0 : root / s[r];
+    for (size_t r = 0; r < rows; r++) {
+        const double s = w->sums[q][r];
+        double *const distance = &w->distance[q][r], *const factor = &w->factor[q][r];
+        if (j->call->distance == LF_SQUARED_EUCLIDEAN) {
+            *distance = s;
+            *factor = 2;
+        } else if (j->measure == VECTOR_SQUARE) {
+            *distance = sqrt(s);
+            *factor = *distance == 0 ? 0 : 1 / *distance;
+        } else if (j->measure == VECTOR_ABSOLUTE) {
+            *distance = s;
+            *factor = 1;
+        } else {
+            const double root = s == 0 || !(s < INFINITY) ? s : apply(j->exp, apply(j->log, s) / j->p);
+            *distance = root == 0 || !(root < INFINITY) ? root : w->top[q][r] * root;
+            *factor = root == 0 ? 0 : root / s;
+        }
     }
 }
 
@@ -170,32 +205,27 @@ static void finish(worker *w, size_t row, size_t rows)
     const lf_embedding_call *const c = j->call;
     if (j->loss->labelled) lf_load(&j->alike, LF_F64, row, rows, w->alike);
     if (c->weight.data) lf_load(&j->weight, LF_F64, row, rows, w->weight);
-    for (size_t r = 0; r < rows; r++) {
-        double distance[PAIRS];
-        for (size_t q = 0; q < j->pairs; q++) {
-            measure_pair(w, q, r);
-            distance[q] = w->distance[q][r];
+    for (size_t q = 0; q < j->pairs; q++) (j->cosines ? measure_cosines : measure_distances)(w, q, rows);
+    j->loss->jets(rows, j->pairs, w->distance, w->alike, c->param, w->value, w->by);
+    for (size_t r = 0; r < rows; r++) w->value[r] *= w->weight[r];
+    for (size_t q = 0; q < j->pairs; q++)
+        for (size_t r = 0; r < rows; r++) {
+            const double by = w->weight[r] * c->scale * w->by[q][r];
+            const int none = w->by[q][r] == 0;
+            w->factor[q][r] = none ? 0 : by * w->factor[q][r];
+            w->own[q][0][r] = none ? 0 : by * w->own[q][0][r];
+            w->own[q][1][r] = none ? 0 : by * w->own[q][1][r];
         }
-        const double weight = c->weight.data ? w->weight[r] : 1;
-        const jet_of_distances jet = j->loss->jet(distance, j->loss->labelled && w->alike[r] > 0, c->param);
-        w->value[r] = weight * jet.value;
-        for (size_t q = 0; q < j->pairs; q++) {
-            const double by = weight * c->scale * jet.by[q];
-            w->factor[q][r] = jet.by[q] == 0 ? 0 : by * w->factor[q][r];
-            for (int side = 0; j->cosines && side < 2; side++)
-                w->own[q][side][r] = jet.by[q] == 0 ? 0 : by * w->own[q][side][r];
-        }
-    }
     if (c->value.data) lf_write(&j->value, LF_F64, row, rows, w->value);
-    for (size_t r = 0; c->sum && r < rows; r++) lf_exact_add(&w->sum, w->value[r]);
+    if (c->sum) lf_exact_add(&w->sum, lf_kernels(LF_F64)->sum(rows, w->value));
 }
 
-/* The gradients of an operand: what each pair that it belongs to adds.  While they are written past the caches, two of
- * the operands of the next group are asked for, of the first gradient's turn the first two. */
-static void spread(worker *w, size_t o, size_t turn, size_t first, size_t rows, size_t n)
+/* The gradients of an operand: what each pair that it belongs to adds. */
+static void spread(worker *w, size_t o, size_t first, size_t rows, size_t n)
 {
+    static const lf_ahead nothing;
     const job *const j = w->j;
-    void *const out = j->aside[o] ? w->out[o] : j->out[o].data + first * j->size;
+    void *const out = j->aside[o] ? w->out : j->out[o].data + first * j->size;
     int add = 0;
     for (size_t q = 0; q < j->pairs; q++) {
         const int a = MEMBERS[q][0], b = MEMBERS[q][1], side = (int)o == b;
@@ -207,11 +237,9 @@ static void spread(worker *w, size_t o, size_t turn, size_t first, size_t rows, 
                                     w->factor[q], side ? -1 : 1, out);
         add = 1;
     }
-    if (j->aside[o] && j->streams && j->out[o].in_place) {
-        const size_t next = first + rows * n, end = j->call->rows * j->n, a = 2 * turn % j->loss->operands;
-        lf_stream(&j->out[o], first, rows * n, out,
-                  lf_after(&j->in[a], &j->in[(a + 1) % j->loss->operands], next, end - next < PART ? 0 : end));
-    } else if (j->aside[o])
+    if (j->aside[o] && j->streams && j->out[o].in_place)
+        lf_stream(&j->out[o], first, rows * n, out, nothing);
+    else if (j->aside[o])
         lf_write(&j->out[o], j->dtype, first, rows * n, out);
 }
 
@@ -222,6 +250,9 @@ static void run_groups(void *context, size_t first_group, size_t last_group)
     w.j = j;
     w.k = lf_kernels(j->dtype);
     memset(&w.sum, 0, sizeof w.sum);
+    memset(w.own, 0, sizeof w.own);
+    memset(w.distance, 0, sizeof w.distance);
+    for (size_t r = 0; r < ROWS_AT_ONCE; r++) w.alike[r] = 0, w.weight[r] = 1;
     for (size_t u = first_group; u < last_group; u++) {
         const size_t row = u * j->rows_at_once, rest = j->call->rows - row;
         const size_t rows = rest < j->rows_at_once ? rest : j->rows_at_once;
@@ -230,9 +261,8 @@ static void run_groups(void *context, size_t first_group, size_t last_group)
         for (size_t part = 0; j->derives && part < j->n; part += PART) {
             const size_t n = part_of(j, part), first = row * j->n + part;
             if (j->n > PART) look_at(&w, first, rows * n);
-            size_t turn = 0;
             for (size_t o = 0; o < j->loss->operands; o++)
-                if (j->wanted[o]) spread(&w, o, turn++, first, rows, n);
+                if (j->wanted[o]) spread(&w, o, first, rows, n);
         }
     }
     if (j->streams) lf_streamed();
@@ -253,7 +283,7 @@ static int open_job(job *j, const lf_embedding *loss, lf_dtype dtype, const lf_e
     j->size = lf_itemsize(dtype);
     j->n = c->dimensions;
     j->rows_at_once = PART / j->n < 1 ? 1 : PART / j->n < ROWS_AT_ONCE ? PART / j->n : ROWS_AT_ONCE;
-    const int swaps = loss->jet == triplet && c->param[1] != 0;
+    const int swaps = loss->jets == triplet_jets && c->param[1] != 0;
     j->pairs = loss->operands == 2 ? 1 : swaps ? 3 : 2;
     j->cosines = loss->of_cosine || c->distance == LF_COSINE;
     j->p = c->distance == LF_SQUARED_EUCLIDEAN ? 2 : c->p;

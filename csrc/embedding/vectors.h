@@ -1,8 +1,25 @@
 /* Pairs of vectors: the sums that a distance needs, and the directions in which it grows.
  *
- * Sums are formed in double, in fixed lanes and then in a fixed tree: the same bits at any vector width. */
+ * Sums are formed in fixed lanes and then in a fixed tree: the same bits at any vector width.  Lanes are doubles; of
+ * floats, of which conversions would take most of the time, CHAIN terms at a time are added as floats first.  Where
+ * these may overflow or lose small ones, which their sum tells, it is formed again in doubles alone. */
 
-enum { VECTOR_LANES = 16 };
+enum { VECTOR_LANES = 16, CHAIN = 4, CHUNK = CHAIN * VECTOR_LANES, FLOATS = LF_BITS == 32 };
+
+/* Asks for what comes when the rows at hand are done with (PART of run.c): processors look ahead less far, and not into
+ * the next page of memory. */
+inline_ void ask_ahead(const real *x)
+{
+    enum { AHEAD = 2048, LINE = 64 };
+    for (size_t byte = 0; byte < CHUNK * sizeof(real); byte += LINE)
+        __builtin_prefetch((const char *)(x + AHEAD) + byte);
+}
+
+/* Squares that count are not below 2^-104 then, and none overflows. */
+inline_ int is_safe_sum(double sum) { return sum > 0x1p-80 && sum < 0x1p100; }
+
+/* A factor that is a normal number of the kernels' dtype, or 0. */
+inline_ int is_plain(double x) { return x == 0 || (fabs(x) >= (double)R_SMALLEST && fabs(x) <= (double)R_LARGEST / 2); }
 
 /* Products of two floats are exact in double. */
 inline_ double d_fma(double a, double b, double c)
@@ -24,29 +41,60 @@ inline_ double vector_sum(const double *lane)
     return sum[0];
 }
 
-/* Adds a.a, a.b and b.b of n elements of each row to its three sums. */
-static void vector_products(size_t rows, size_t n, size_t pitch, const void *of_a, const void *of_b, double *sums)
+/* The sums of a.a, a.b and b.b of n elements; only whole chunks' are added as floats. */
+inline_ void three_products(int floats, size_t n, const real *restrict a, const real *restrict b, double *sums)
 {
-    for (size_t r = 0; r < rows; r++) {
-        const real *restrict a = (const real *)of_a + r * pitch, *restrict b = (const real *)of_b + r * pitch;
-        double aa[VECTOR_LANES] = {0}, ab[VECTOR_LANES] = {0}, bb[VECTOR_LANES] = {0};
-        size_t i = 0;
-        for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
+    double aa[VECTOR_LANES] = {0}, ab[VECTOR_LANES] = {0}, bb[VECTOR_LANES] = {0};
+    size_t i = 0;
+    for (; floats && i + CHUNK <= n; i += CHUNK) {
+        real of_aa[VECTOR_LANES], of_ab[VECTOR_LANES], of_bb[VECTOR_LANES];
+        ask_ahead(a + i);
+        ask_ahead(b + i);
+        for (size_t l = 0; l < VECTOR_LANES; l++) {
+            const real x = a[i + l], y = b[i + l];
+            of_aa[l] = x * x, of_ab[l] = x * y, of_bb[l] = y * y;
+        }
+        UNROLL
+        for (size_t c = i + VECTOR_LANES; c < i + CHUNK; c += VECTOR_LANES)
             for (size_t l = 0; l < VECTOR_LANES; l++) {
-                const double x = (double)a[i + l], y = (double)b[i + l];
-                aa[l] = d_fma(x, x, aa[l]);
-                ab[l] = d_fma(x, y, ab[l]);
-                bb[l] = d_fma(y, y, bb[l]);
+                const real x = a[c + l], y = b[c + l];
+                of_aa[l] = r_fma(x, x, of_aa[l]);
+                of_ab[l] = r_fma(x, y, of_ab[l]);
+                of_bb[l] = r_fma(y, y, of_bb[l]);
             }
-        for (size_t l = 0; i + l < n; l++) {
+        for (size_t l = 0; l < VECTOR_LANES; l++)
+            aa[l] += (double)of_aa[l], ab[l] += (double)of_ab[l], bb[l] += (double)of_bb[l];
+    }
+    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
+        for (size_t l = 0; l < VECTOR_LANES; l++) {
             const double x = (double)a[i + l], y = (double)b[i + l];
             aa[l] = d_fma(x, x, aa[l]);
             ab[l] = d_fma(x, y, ab[l]);
             bb[l] = d_fma(y, y, bb[l]);
         }
-        sums[3 * r] += vector_sum(aa);
-        sums[3 * r + 1] += vector_sum(ab);
-        sums[3 * r + 2] += vector_sum(bb);
+    sums[0] = vector_sum(aa), sums[1] = vector_sum(ab), sums[2] = vector_sum(bb);
+    for (; i < n; i++) {
+        const double x = (double)a[i], y = (double)b[i];
+        sums[0] = d_fma(x, x, sums[0]);
+        sums[1] = d_fma(x, y, sums[1]);
+        sums[2] = d_fma(y, y, sums[2]);
+    }
+}
+
+__attribute__((noinline)) static void products_of(size_t n, const real *a, const real *b, double *sums)
+{
+    three_products(0, n, a, b, sums);
+}
+
+/* Adds a.a, a.b and b.b of n elements of each row to its three sums. */
+static void vector_products(size_t rows, size_t n, size_t pitch, const void *of_a, const void *of_b, double *sums)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const real *const a = (const real *)of_a + r * pitch, *const b = (const real *)of_b + r * pitch;
+        double three[3];
+        if (FLOATS) three_products(1, n, a, b, three);
+        if (!FLOATS || !is_safe_sum(three[0]) || !is_safe_sum(three[2])) products_of(n, a, b, three);
+        for (size_t k = 0; k < 3; k++) sums[3 * r + k] += three[k];
     }
 }
 
@@ -63,23 +111,51 @@ inline_ double distance_term(vector_measure measure, real d, real p, real invers
     }
 }
 
+/* Their sum; of squares only whole chunks' are added as floats. */
+inline_ double distance_sum(vector_measure measure, int floats, size_t n, const real *restrict a,
+                            const real *restrict b, real eps, real p, real inverse)
+{
+    double sum[VECTOR_LANES] = {0};
+    size_t i = 0;
+    for (; floats && i + CHUNK <= n; i += CHUNK) {
+        real part[VECTOR_LANES];
+        ask_ahead(a + i);
+        ask_ahead(b + i);
+        for (size_t l = 0; l < VECTOR_LANES; l++) {
+            const real d = a[i + l] - b[i + l] + eps;
+            part[l] = d * d;
+        }
+        UNROLL
+        for (size_t c = i + VECTOR_LANES; c < i + CHUNK; c += VECTOR_LANES)
+            for (size_t l = 0; l < VECTOR_LANES; l++) {
+                const real d = a[c + l] - b[c + l] + eps;
+                part[l] = r_fma(d, d, part[l]);
+            }
+        for (size_t l = 0; l < VECTOR_LANES; l++) sum[l] += (double)part[l];
+    }
+    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
+        for (size_t l = 0; l < VECTOR_LANES; l++)
+            sum[l] += distance_term(measure, a[i + l] - b[i + l] + eps, p, inverse);
+    double all = vector_sum(sum);
+    for (; i < n; i++) all += distance_term(measure, a[i] - b[i] + eps, p, inverse);
+    return all;
+}
+
 inline_ void distances(vector_measure measure, size_t rows, size_t n, size_t pitch, const void *of_a, const void *of_b,
                        real eps, real p, const double *top, double *sums)
 {
+    const int floats = FLOATS && measure == VECTOR_SQUARE;
     for (size_t r = 0; r < rows; r++) {
-        const real *restrict a = (const real *)of_a + r * pitch, *restrict b = (const real *)of_b + r * pitch;
+        const real *const a = (const real *)of_a + r * pitch, *const b = (const real *)of_b + r * pitch;
         const real inverse = measure == VECTOR_POWER ? (real)(1 / top[r]) : 1;
-        double sum[VECTOR_LANES] = {0};
-        size_t i = 0;
         if (measure == VECTOR_POWER && inverse == 0) { /* infinite, or not a number */
-            for (; i < n; i++) sums[r] += (double)r_abs(a[i] - b[i] + eps);
+            for (size_t i = 0; i < n; i++) sums[r] += (double)r_abs(a[i] - b[i] + eps);
             continue;
         }
-        for (; i + VECTOR_LANES <= n; i += VECTOR_LANES)
-            for (size_t l = 0; l < VECTOR_LANES; l++)
-                sum[l] += distance_term(measure, a[i + l] - b[i + l] + eps, p, inverse);
-        for (size_t l = 0; i + l < n; l++) sum[l] += distance_term(measure, a[i + l] - b[i + l] + eps, p, inverse);
-        sums[r] += vector_sum(sum);
+        double sum = 0;
+        if (floats) sum = distance_sum(measure, 1, n, a, b, eps, p, inverse);
+        if (!floats || !is_safe_sum(sum)) sum = distance_sum(measure, 0, n, a, b, eps, p, inverse);
+        sums[r] += sum;
     }
 }
 
@@ -118,15 +194,18 @@ static void vector_combine(int add, size_t rows, size_t n, size_t pitch, const v
         const real *restrict a = (const real *)of_a + r * pitch, *restrict b = (const real *)of_b + r * pitch;
         real *restrict out = (real *)to + r * pitch;
         const double by_a = x[r], by_b = y[r];
-        const int none = by_a == 0 && by_b == 0;
+        const real plain_a = (real)by_a, plain_b = (real)by_b;
+        const int none = by_a == 0 && by_b == 0, plain = is_plain(by_a) && is_plain(by_b);
         if (none && add) continue;
         if (none)
             memset(out, 0, n * sizeof *out);
-        else if (add)
-            for (size_t i = 0; i < n; i++)
-                out[i] = (real)((double)out[i] + d_fma(by_a, (double)a[i], by_b * (double)b[i]));
+        else if (plain && add)
+            for (size_t i = 0; i < n; i++) out[i] += r_fma(plain_a, a[i], plain_b * b[i]);
+        else if (plain)
+            for (size_t i = 0; i < n; i++) out[i] = r_fma(plain_a, a[i], plain_b * b[i]);
         else
-            for (size_t i = 0; i < n; i++) out[i] = (real)d_fma(by_a, (double)a[i], by_b * (double)b[i]);
+            for (size_t i = 0; i < n; i++)
+                out[i] = (real)((add ? (double)out[i] : 0) + d_fma(by_a, (double)a[i], by_b * (double)b[i]));
     }
 }
 
@@ -148,10 +227,15 @@ inline_ void directions(vector_measure measure, int add, size_t rows, size_t n, 
         const real *restrict a = (const real *)of_a + r * pitch, *restrict b = (const real *)of_b + r * pitch;
         real *restrict out = (real *)to + r * pitch;
         const double k = sign * factor[r];
-        const real inverse = measure == VECTOR_POWER ? (real)(1 / top[r]) : 1;
+        const real plain = (real)k, inverse = measure == VECTOR_POWER ? (real)(1 / top[r]) : 1;
         if (k == 0 && add) continue;
         if (k == 0)
             memset(out, 0, n * sizeof *out);
+        else if (measure == VECTOR_SQUARE && is_plain(k))
+            for (size_t i = 0; i < n; i++) {
+                const real d = a[i] - b[i] + eps;
+                out[i] = add ? r_fma(plain, d, out[i]) : plain * d;
+            }
         else
             for (size_t i = 0; i < n; i++) {
                 const double step = k * (double)direction(measure, a[i] - b[i] + eps, p, inverse);
