@@ -73,9 +73,11 @@ inline_ real r_max(real x, real bound) { return bound > x ? bound : x; }
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define R_HAS_FMA 1
 inline_ real r_fma(real a, real b, real c) { return R_NAME(__builtin_fma)(a, b, c); }
+inline_ double d_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 #else
 #define R_HAS_FMA 0
 inline_ real r_fma(real a, real b, real c) { return a * b + c; }
+inline_ double d_fma(double a, double b, double c) { return a * b + c; } /* of floats: their product is exact */
 #endif
 
 #endif

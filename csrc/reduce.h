@@ -180,14 +180,7 @@ inline_ int exponent(double x)
     return (int)(bits >> 52) - 1023;
 }
 
-inline_ double plus_square(double sum, double x)
-{
-#if R_HAS_FMA
-    return __builtin_fma(x, x, sum);
-#else
-    return sum + x * x;
-#endif
-}
+inline_ double plus_square(double sum, double x) { return d_fma(x, x, sum); }
 
 /* In a tree that compilers keep in registers. */
 inline_ double wide_sum(const double *x)
@@ -211,38 +204,20 @@ inline_ void add_lanes(const double *lane, int top, lf_exact *sum)
     lf_exact_add(sum, wide_sum(lower));
 }
 
-/* The smallest magnitude but 0 of numbers from low upwards. */
-static float smallest(size_t n, const float *restrict x, float low)
-{
-    if (low > 0) return low;
-    uint32_t lane[LANES]; /* twice the bits, less 1: of 0 that is the largest */
-    for (int l = 0; l < LANES; l++) lane[l] = UINT32_MAX;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++) {
-            const uint32_t bits = r_int(x[i + l]) * 2 - 1;
-            lane[l] = bits < lane[l] ? bits : lane[l];
-        }
-    for (; i < n; i++) lane[0] = r_int(x[i]) * 2 - 1 < lane[0] ? r_int(x[i]) * 2 - 1 : lane[0];
-    for (int l = 1; l < LANES; l++) lane[0] = lane[l] < lane[0] ? lane[l] : lane[0];
-    return r_bits((lane[0] + 1) / 2);
-}
-
-/* Parts a block into what is not below the threshold, with 0 elsewhere, and what is, close together.  Returns the
- * number of the latter; small may be x. */
-static size_t part(size_t n, const float *x, float threshold, float *restrict large, float *small)
+/* Where a block is neither 0 nor as large as the threshold: below it, or NaN.  Returns how many there are; `at` has room
+ * for one more. */
+static size_t find_small(size_t n, const float *restrict x, float threshold, uint16_t *restrict at)
 {
     size_t m = 0;
-    for (size_t i = 0; i < n; i++) large[i] = r_abs(x[i]) < threshold ? 0 : x[i];
     for (size_t i = 0; i < n; i += LANES) {
         const size_t end = n - i < LANES ? n : i + LANES;
         if (end == i + LANES) {
-            uint32_t lost = 0;
-            for (size_t l = i; l < i + LANES; l++) lost |= r_int(x[l]) ^ r_int(large[l]);
-            if (!lost) continue;
+            uint32_t any = 0;
+            for (size_t l = i; l < i + LANES; l++) any |= r_abs(x[l]) >= threshold ? 0 : r_int(x[l]);
+            if (!any) continue;
         }
-        for (size_t k = i; k < end; k++)
-            if (large[k] == 0 && x[k] != 0) small[m++] = x[k];
+        for (size_t l = i; l < end; l++)
+            if (!(r_abs(x[l]) >= threshold) && x[l] != 0) at[m++] = (uint16_t)l;
     }
     return m;
 }
@@ -258,7 +233,7 @@ static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, 
     const size_t left = n % WIDE, groups = n / WIDE;
     memcpy(tail, x + groups * WIDE, left * sizeof *tail);
     for (size_t g = 0; g < groups; g++) {
-        lf_look_ahead(&ahead, (n + g * WIDE) / 2); /* the loss has asked for the first half */
+        if (g % 2 == 0) lf_look_ahead(&ahead, (n + g * WIDE) / 2); /* the loss has asked for the first half */
         for (int l = 0; l < WIDE; l++) {
             const double y = (double)x[g * WIDE + (size_t)l], up = plus_square(s2[l], y);
             s3[l] += plus_square(s2[l] - up, y);
@@ -280,17 +255,23 @@ static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, 
     return 1;
 }
 
-/* Rounds, each with what was too small for the one before. */
-static int fast_moments(size_t n, const float *x, extremes range, lf_ahead ahead, lf_moments *moments)
+/* Rounds, each with what was too small for the one before; leaves rubbish in place of the x, unless one is NaN: then
+ * nothing happens, and 0 is returned. */
+static int fast_moments(size_t n, float *x, extremes range, lf_ahead ahead, lf_moments *moments)
 {
     enum { FEW = 8 };
-    float large[BLOCK], small[BLOCK];
-    for (;; range = block_extremes(n, x)) {
+    float room[2][BLOCK];
+    uint16_t at[BLOCK + 1];
+    for (int round = 0;; round = !round, range = block_extremes(n, x)) {
+        float *const small = room[round];
         const float bound = r_max(r_abs(range.low), r_abs(range.high));
         const int e = exponent(bound > 0 ? (double)bound : 0x1p-149);
         const float threshold = (float)power(e - 29 + PER_LANE);
-        const size_t m = smallest(n, x, range.low) < threshold ? part(n, x, threshold, large, small) : 0;
-        if (!fast_lanes(n, m ? large : x, e, ahead, moments)) return 0;
+        const size_t m = range.low < threshold ? find_small(n, x, threshold, at) : 0;
+        for (size_t i = 0; i < m; i++)
+            if (x[at[i]] != x[at[i]]) return 0;
+        for (size_t i = 0; i < m; i++) small[i] = x[at[i]], x[at[i]] = 0;
+        if (!fast_lanes(n, x, e, ahead, moments)) return 0;
         x = small;
         n = m;
         if (n > FEW) continue;
@@ -338,9 +319,9 @@ static void general_moments(size_t n, const real *restrict value, const double *
     exact_block(n, square, &moments->square);
 }
 
-static void block_moments(size_t n, const void *values, const double *weight, lf_ahead ahead, lf_moments *moments)
+static void block_moments(size_t n, void *values, const double *weight, lf_ahead ahead, lf_moments *moments)
 {
-    const real *value = values;
+    real *const value = values;
     const int first = moments->count == moments->nan;
     const extremes e = block_extremes(n, value);
 #if LF_BITS == 32

@@ -21,16 +21,6 @@ inline_ int is_safe_sum(double sum) { return sum > 0x1p-80 && sum < 0x1p100; }
 /* A factor that is a normal number of the kernels' dtype, or 0. */
 inline_ int is_plain(double x) { return x == 0 || (fabs(x) >= (double)R_SMALLEST && fabs(x) <= (double)R_LARGEST / 2); }
 
-/* Products of two floats are exact in double. */
-inline_ double d_fma(double a, double b, double c)
-{
-#if R_HAS_FMA
-    return __builtin_fma(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
 inline_ double vector_sum(const double *lane)
 {
     double sum[VECTOR_LANES];

@@ -81,8 +81,8 @@ typedef struct {
     const kernels *k;
     size_t size; /* of an element */
     lf_buffer in[NIN], moment_weight, out[NOUT];
-    const void *values; /* of the last block, */
-    double sum;         /* or their sum */
+    void *values; /* of the last block, */
+    double sum;   /* or their sum */
 } worker;
 
 static void start(worker *w, job *j)
