@@ -7,6 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 from operands import BLOCK, TARGET_DTYPES, assert_same_bits, away_from_kinks, domains, dtype_of, operands
 
+import lossfast as lf
+
 REDUCTIONS = ("mean", "sum", "none", "sample", "sum_over_batch_size", "batchmean")
 SHAPE = (13, 101)
 
@@ -151,3 +153,24 @@ def test_weights_that_are_all_zero(plain, dtype):
     assert np.isnan(value[0]) and np.isfinite(value[1]) and np.isfinite(grad[1]).all()
     value, grad = plain.value_and_grad(target, pred, sample_weight=one, reduction="sample")
     assert value[0] == 0 and not grad[0].any()
+
+
+@pytest.mark.parametrize(
+    "name, shapes",
+    [
+        ("mse", [(0, 3), (0, 3)]),
+        ("sparse_categorical_crossentropy", [(0, 2), (0, 2, 3)]),
+        ("giou", [(0, 4), (0, 4)]),
+        ("dice", [(0, 5, 2), (0, 5, 2)]),
+        ("contrastive", [(0,), (0, 3), (0, 3)]),
+        ("triplet", [(0, 2, 3)] * 3),
+        ("ranking_softmax", [(0, 3), (0, 3)]),
+        ("linear_crossentropy", [(0,), (0, 3), (4, 3)]),
+        ("reconstruction", [(0, 3), (0, 3)]),
+    ],
+)
+def test_sample_of_no_entries(name, shapes):
+    operands = [
+        np.zeros(shape, np.int64 if shape != shapes[-1] and i == 0 else float) for i, shape in enumerate(shapes)
+    ]
+    assert getattr(lf, name)(*operands, reduction="sample").shape == (0,)

@@ -11,7 +11,7 @@ import numpy as np
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
 from lossfast._declarations import Box
-from lossfast._evaluate import Call, Fault, weight_sum
+from lossfast._evaluate import Call, Fault, entry_sums, weight_sum
 from lossfast._loss import Loss
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
@@ -143,7 +143,7 @@ class BoxCall(Call):
             self.nthreads,
         )
         if entries is not None and value is not None:
-            entries[...] = value.reshape(len(entries), -1).sum(axis=1)
+            entries[...] = entry_sums(value, len(entries))
         return total
 
     def moments(self, weight: Array | None) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from lossfast import _arrays, _loss
 from lossfast._arrays import Array
 from lossfast._declarations import Classwise, Pointwise
 from lossfast._errors import DomainError
-from lossfast._evaluate import Call, Fault
+from lossfast._evaluate import Call, Fault, entry_sums
 from lossfast._loss import Loss
 
 CHUNK = 1 << 20  # labels become rows of 0 and 1 for so many probabilities at a time
@@ -183,7 +183,7 @@ class ClasswiseCall(Call):
                 *self._operands(weight), *self._options(), scale, value, grad, hess, want_sum, self.nthreads
             )
         if entries is not None and value is not None:
-            entries[...] = value.reshape(len(entries), -1).sum(axis=1)
+            entries[...] = entry_sums(value, len(entries))
         return total
 
     def _operands(self, weight: Array | None) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
 from lossfast._declarations import SIGN, Embedding
-from lossfast._evaluate import GRAD, Call, Fault, weight_sum
+from lossfast._evaluate import GRAD, Call, Fault, entry_sums, weight_sum
 from lossfast._loss import Loss
 
 
@@ -116,7 +116,7 @@ class EmbeddingCall(Call):
         w = None if weight is None else _arrays.repeated(weight, self.items)
         total = self._pass(w, scale, value, self._rows(grads), want_sum) if math.prod(self.items) else 0.0
         if entries is not None:
-            entries[...] = np.asarray(value).reshape(len(entries), -1).sum(axis=1)
+            entries[...] = entry_sums(np.asarray(value), len(entries))
         return total
 
     def _pass(

@@ -160,6 +160,13 @@ def prepare(loss: Loss, y_true: Any, y_pred: Any, params: dict[str, Any], check:
     return _call_of(loss.declaration.family)(loss, y_true, y_pred, params, *options)
 
 
+def entry_sums(values: Any, entries: int) -> Array:
+    """The sums of values for each entry of the first axis, of which there may be none."""
+    x = np.asarray(values)
+    sums: Array = x.reshape(entries, x.size // max(1, entries)).sum(axis=1)
+    return sums
+
+
 def weight_sum(w: Array, n_threads: int) -> float:
     """The sum of a weight array, which must hold finite numbers of at least 0."""
     if _loss._core is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from lossfast import _arrays, multiclass
 from lossfast._arrays import Array
 from lossfast._classwise import ClasswiseCall
-from lossfast._evaluate import Fault, check_value, reduced, threads
+from lossfast._evaluate import Fault, check_value, entry_sums, reduced, threads
 
 LOGITS = 96 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
 PIECE = 8 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient
@@ -103,7 +103,7 @@ class _LinearCall(ClasswiseCall):
             if not np.may_share_memory(x, results[key]):
                 results[key][...] = x.reshape(results[key].shape)
         if values is not None and entries is not None:
-            entries[...] = values.reshape(len(entries), -1).sum(axis=1)
+            entries[...] = entry_sums(values, len(entries))
         elif values is not None:
             results["value"][...] = values.reshape(self.items)
         return float(np.sum(totals)) if want_sum else None

@@ -11,7 +11,7 @@ from lossfast import _arrays, _loss
 from lossfast._arrays import Array
 from lossfast._ctc import _sum
 from lossfast._declarations import Ranking
-from lossfast._evaluate import Call, Fault, weight_sum
+from lossfast._evaluate import Call, Fault, entry_sums, weight_sum
 from lossfast._groups import grouping
 from lossfast._loss import Loss
 
@@ -89,7 +89,7 @@ class RankingCall(Call):
         if "value" in results:
             results["value"][...] = terms
         if entries is not None:
-            entries[...] = terms.reshape(len(entries), -1).sum(axis=1)
+            entries[...] = entry_sums(terms, len(entries))
         return _sum(terms) if want_sum else None
 
     def computed(self, wanted: list[str]) -> tuple[Array, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
 from lossfast._declarations import EPSILON, Region
-from lossfast._evaluate import Call, Fault, weight_sum
+from lossfast._evaluate import Call, Fault, entry_sums, weight_sum
 from lossfast._loss import Loss
 
 ACTIVATIONS = (None, "sigmoid", "softmax")
@@ -206,7 +206,7 @@ class RegionCall(Call):
         if value is not None and losses is not None:
             value[...] = losses.astype(value.dtype)
         if entries is not None and losses is not None:
-            entries[...] = losses.reshape(len(entries), -1).sum(axis=1)
+            entries[...] = entry_sums(losses, len(entries))
         return total
 
     def _inner_weights(self, weight: Array | None) -> Array | None:
@@ -221,8 +221,8 @@ class RegionCall(Call):
         if weight is None and not self.first:
             return None
         inner = np.zeros(self.inner)
-        given = np.broadcast_to(1.0 if weight is None else weight, self.items)
-        inner[:, self.first :] = given.reshape(len(inner), -1)
+        counted = inner[:, self.first :]
+        counted[...] = np.broadcast_to(1.0 if weight is None else weight, self.items).reshape(counted.shape)
         return inner
 
     def _sample_weights(self, weight: Array | None) -> Array:
