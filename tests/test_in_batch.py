@@ -1,6 +1,7 @@
 """Losses of whole batches of vectors: blocks against the specification, and what they leave out of memory."""
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,29 +9,75 @@ from operands import assert_same_bits, dtype_of
 from vectors import batch_operands, whole_batch
 
 import lossfast as lf
-from lossfast import _in_batch
+from lossfast import _similarities
 
 SHAPES = [(2, 1, 1), (3, 4, 2), (40, 6, 5), (40, 6, 2), (40, 6, 40), (150, 33, 20)]
 shapes = pytest.mark.parametrize("vectors, dimensions, classes", SHAPES)
 
 
-@pytest.fixture(params=[None, 2000])
+@pytest.fixture(params=["whole", "none kept", "some kept"])
 def block(request, monkeypatch):
-    """All rows at once, or a few at a time."""
-    if request.param:
-        monkeypatch.setattr(_in_batch, "SIMILARITIES", request.param)
+    """All rows at once, or a few at a time, of which none or some are kept until the gradient."""
+    if request.param != "whole":
+        monkeypatch.setattr(_similarities, "SIMILARITIES", 2000 if request.param == "none kept" else 8000)
+    if request.param == "some kept":
+        monkeypatch.setattr(_similarities, "STRIP", 7)
+        monkeypatch.setattr(_similarities, "PIECE", 100)
+
+
+def assert_is_as_specified(loss, labels, x, **params):
+    weight = np.random.default_rng(0).random(len(labels))
+    values, gradient = loss.value_and_grad(labels, x, sample_weight=weight, reduction="none", **params)
+    loss = type(loss)(**{**loss.get_params(), **params})
+    with np.errstate(over="ignore"):  # of that of a vector with itself, which is left out
+        want = whole_batch(loss, labels, x, weight)
+    assert values.dtype == gradient.dtype == x.dtype
+    reach = 100 * np.finfo(x.dtype).eps / loss.temperature
+    np.testing.assert_allclose(values, weight * want.value, atol=reach * max(1, want.value.max()))
+    np.testing.assert_allclose(gradient, want.grads[0], atol=reach * max(1, np.abs(want.grads[0]).max()))
 
 
 @shapes
 def test_agrees_with_its_specification(batch_loss, dtype, block, vectors, dimensions, classes):
-    labels, x = batch_operands(vectors, dtype, 1, dimensions, classes)
-    weight = np.random.default_rng(0).random(vectors)
-    values, gradient = batch_loss.value_and_grad(labels, x, sample_weight=weight, reduction="none")
-    want = whole_batch(batch_loss, labels, x, weight)
-    assert values.dtype == gradient.dtype == dtype
-    reach = 100 * np.finfo(dtype).eps / batch_loss.temperature
-    np.testing.assert_allclose(values, weight * want.value, atol=reach * max(1, want.value.max()))
-    np.testing.assert_allclose(gradient, want.grads[0], atol=reach * max(1, np.abs(want.grads[0]).max()))
+    assert_is_as_specified(batch_loss, *batch_operands(vectors, dtype, 1, dimensions, classes))
+
+
+def test_a_group_of_nearly_all(batch_loss, dtype, block):
+    labels, x = np.array([7] * 27 + [3] * 3), batch_operands(30, dtype, 10)[1]
+    for order in (slice(None), np.random.default_rng(1).permutation(30)):
+        assert_is_as_specified(batch_loss, labels[order], x)
+
+
+@pytest.mark.parametrize("temperature", [1e-2, 1e-10])
+def test_small_temperatures(batch_loss, dtype, block, temperature):
+    assert_is_as_specified(batch_loss, *batch_operands(50, dtype, 11, classes=20), temperature=temperature)
+
+
+def test_temperatures_around_the_one_from_which_exponentials_are_added_as_they_are(batch_loss):
+    labels, x = batch_operands(50, np.float32, 11, classes=20)
+    above, below = (batch_loss.value_and_grad(labels, x, temperature=t / _similarities.LARGEST) for t in (1, 1 - 1e-7))
+    assert above[0] == pytest.approx(below[0], rel=1e-5)
+    np.testing.assert_allclose(above[1], below[1], atol=1e-4 * np.abs(below[1]).max())
+
+
+def test_vectors_and_their_values_keep_their_order(batch_loss):
+    labels, x = batch_operands(40, seed=12, classes=9)
+    order = np.argsort(labels, kind="stable")
+    values, gradient = batch_loss.value_and_grad(labels, x, reduction="none")
+    in_groups = batch_loss.value_and_grad(labels[order], x[order], reduction="none")
+    assert not np.array_equal(labels, labels[order])
+    assert_same_bits((values[order], gradient[order]), in_groups)
+
+
+def test_calls_at_the_same_time(batch_loss):
+    operands = [batch_operands(100, np.float32, seed, classes=40) for seed in range(4)]
+    want = [batch_loss.value_and_grad(*given) for given in operands]
+    with ThreadPoolExecutor(4) as pool:
+        for given, expected in list(zip(operands, want, strict=True)) * 10:
+            got = pool.submit(batch_loss.value_and_grad, *given)
+            other = pool.submit(batch_loss.value_and_grad, *operands[0])
+            assert_same_bits(got.result(), expected)
+            assert_same_bits(other.result(), want[0])
 
 
 def test_the_gradient_is_the_derivative_of_the_value(batch_loss):
@@ -149,7 +196,7 @@ def test_memory_is_far_below_that_of_all_similarities(batch_loss):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * _in_batch.SIMILARITIES < n * n * 4 / 4
+    assert peak < 3 * _similarities.SIMILARITIES < n * n * 4 / 4
 
 
 @pytest.mark.parametrize(

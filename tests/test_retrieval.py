@@ -7,7 +7,7 @@ import pytest
 from operands import assert_same_bits, dtype_of
 
 import lossfast as lf
-from lossfast import _in_batch
+from lossfast import _similarities
 
 
 def pairs(n, dtype=np.float64, seed=0, dimensions=6):
@@ -19,12 +19,18 @@ def pairs(n, dtype=np.float64, seed=0, dimensions=6):
 @pytest.mark.parametrize("n, block", [(2, None), (3, None), (40, None), (40, 2000), (150, 5000)])
 def test_agrees_with_its_specification(retrieval_loss, dtype, n, block, monkeypatch):
     if block:
-        monkeypatch.setattr(_in_batch, "SIMILARITIES", block)
+        monkeypatch.setattr(_similarities, "SIMILARITIES", block)
+        monkeypatch.setattr(_similarities, "STRIP", 4)  # of which some are kept until the gradient
+    assert_is_as_specified(retrieval_loss, n, dtype)
+    assert_is_as_specified(retrieval_loss, n, dtype, scale=200.0)
+
+
+def assert_is_as_specified(loss, n, dtype, **given):
     a, p = pairs(n, dtype)
     w = np.random.default_rng(0).random(n)
-    values, grads = retrieval_loss.value_and_grad(a, p, sample_weight=w, reduction="none")
-    params = retrieval_loss.get_params()
-    want = retrieval_loss.declaration.spec(a.astype(np.float64), p.astype(np.float64), w, **params)
+    values, grads = loss.value_and_grad(a, p, sample_weight=w, reduction="none", **given)
+    params = {**loss.get_params(), **given}
+    want = loss.declaration.spec(a.astype(np.float64), p.astype(np.float64), w, **params)
     largest = 1 if params["similarity"] == "cosine" else np.abs(a @ p.T).max()
     reach = 10 * np.finfo(dtype).eps * params["scale"] * largest
     np.testing.assert_allclose(values, w * want.value, rtol=reach, atol=reach)
@@ -110,7 +116,7 @@ def test_memory_is_far_below_that_of_all_similarities():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * _in_batch.SIMILARITIES < n * n * 4 / 4
+    assert peak < 3 * _similarities.SIMILARITIES < n * n * 4 / 4
 
 
 @pytest.mark.parametrize(

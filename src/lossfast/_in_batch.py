@@ -1,22 +1,30 @@
-"""Losses of each vector against all others of its batch: only a block of rows of similarities exists at a time."""
+"""Losses of each vector against all others of its batch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from lossfast import _arrays, _loss
+from lossfast import _arrays
 from lossfast._arrays import Array
 from lossfast._ctc import _sum
 from lossfast._declarations import BatchEmbedding
 from lossfast._embedding import EmbeddingCall
 from lossfast._evaluate import Fault, weight_sum
 from lossfast._loss import Loss
-
-SIMILARITIES = 16 << 20  # bytes of similarities at a time
+from lossfast._similarities import (
+    Directions,
+    Piece,
+    Points,
+    Scratch,
+    Similarities,
+    Slopes,
+    add_product,
+    blocks,
+    crossentropy,
+)
 
 
 class BatchCall(EmbeddingCall):
@@ -39,11 +47,15 @@ class BatchCall(EmbeddingCall):
         self.reads = {"labels": given, "embeddings": self.pred}
         self.differentiable = {"embeddings": self.pred}
         self.single = self.pred.dtype != np.float64
-        _, self.group, counts = np.unique(given, return_inverse=True, return_counts=True)
-        self.groups, self.members = len(counts), np.argsort(self.group, kind="stable")
-        self.size = counts[self.group]  # of the group of each anchor, which begins here among the members:
-        self.begins = (np.cumsum(counts) - counts)[self.group]
-        self.positives = self.size - 1.0
+        # In this order those with a label are beside each other.
+        self.order: Any = slice(None) if (given[1:] >= given[:-1]).all() else np.argsort(given, kind="stable")
+        given = given[self.order]
+        edges = np.concatenate(([0], np.flatnonzero(given[1:] != given[:-1]) + 1, [len(given)]))
+        counts = edges[1:] - edges[:-1]
+        self.groups, self.begins, self.ends = len(counts), edges[:-1].repeat(counts), edges[1:].repeat(counts)
+        self.others = self.ends - self.begins - 1.0  # with the same label
+        self.positives = self.unordered(self.others)
+        self.pairs: dict[tuple[int, int], tuple[Array, Array]] = {}
 
     def measure(self, weight: Array | None) -> tuple[float, int]:
         """The sum of what counts in a weighted mean, and the number of anchors."""
@@ -62,38 +74,54 @@ class BatchCall(EmbeddingCall):
         """Block after block of anchors."""
         w = np.ones(self.items) if weight is None else np.broadcast_to(weight, self.items).astype(np.float64)
         with np.errstate(all="ignore"):
-            values, gradients = self.computed(w * scale, bool(results.keys() & self.differentiable.keys()))
-            terms = w * values
-            for name in results.keys() & gradients.keys():
-                results[name][...] = gradients[name]
+            scratch = Scratch()
+            terms = w * self.computed(w * scale, {k: x for k, x in results.items() if k != "value"}, scratch)
+            scratch.close()
         if "value" in results:
             results["value"][...] = terms
         if entries is not None:
             entries[...] = terms
         return _sum(terms) if want_sum else None
 
-    def computed(self, weight: Array, wants_gradients: bool) -> tuple[Array, dict[str, Array]]:
-        """The losses of the anchors, and the gradients of their weighted sum."""
-        n, dtype = len(self.pred), self.value_dtype
-        inverse = 1 / self.params["temperature"]
-        x = Directions(self.pred, dtype)
-        values, gradient = np.zeros(n), np.zeros_like(x.points) if wants_gradients else None
-        for first, last, room in blocks(n, n, dtype):
-            z = np.matmul(x.points[first:last] * dtype.type(inverse), x.points.T, out=room)
-            itself = np.arange(last - first), np.arange(first, last)
-            values[first:last], factor = self.declaration.rows(self, z, first, itself, wants_gradients)
-            if gradient is not None:
-                factor = factor * weight[first:last] * inverse
-                spread(z, factor, first, (x.points, x.points), (gradient, gradient))
-        return values, {} if gradient is None else {"embeddings": x.chained(gradient)}
+    def computed(self, weight: Array, results: dict[str, Array], scratch: Scratch) -> Array:
+        """The losses of the anchors; `results` become the gradients of their weighted sum."""
+        largest = 1 / self.params["temperature"]
+        x = Directions(self.pred[self.order], self.value_dtype, scratch, math.sqrt(largest))
+        z = Similarities(x.points, x.points, largest, scratch)
+        values, slopes = self.declaration.rows(self, z, weight[self.order])
+        for result in results.values():
+            ordered = isinstance(self.order, slice)
+            gradient = buffer(result, x.points) if ordered else np.empty_like(x.points)
+            if slopes is None:
+                gradient[...] = 0
+            else:
+                z.gradients(slopes, gradient, gradient)
+            x.chain(gradient)
+            if gradient is not result:
+                result[self.order] = gradient
+        return self.unordered(values)
 
-    def pairs(self, first: int, last: int) -> tuple[Array, Array]:
-        """The anchors of a block, counted from its first, with each of their positives."""
-        size, begins = self.size[first:last], self.begins[first:last]
-        row = np.repeat(np.arange(last - first), size)
-        column = self.members[np.arange(len(row)) + np.repeat(begins - (np.cumsum(size) - size), size)]
-        others = column != row + first
-        return row[others], column[others]
+    def unordered(self, x: Array) -> Array:
+        """In the order of the caller."""
+        if isinstance(self.order, slice):
+            return x
+        result = np.empty_like(x)
+        result[self.order] = x
+        return result
+
+    def alike(self, piece: Piece) -> tuple[Array, Array]:
+        """Where the rows of a piece meet those with the same label, and themselves."""
+        key = piece.first, piece.last
+        if key in self.pairs:
+            return self.pairs[key]
+        rows = slice(*key)
+        start = np.maximum(self.begins[rows], piece.begin) - piece.begin
+        count = self.ends[rows] - piece.begin - start
+        row = np.repeat(np.arange(len(count)), count)
+        column = np.arange(len(row)) + np.repeat(start - (np.cumsum(count) - count), count)
+        if len(row) <= 8 * len(count):  # all pairs of large groups would be too many to keep
+            self.pairs[key] = row, column
+        return row, column
 
     def moments(self, weight: Array | None) -> tuple[Any, ...]:
         """Of a stream: there is no other batch to compare with."""
@@ -127,53 +155,31 @@ class RetrievalCall(BatchCall):
         """The weight itself."""
         return np.ones(self.items) if weight is None else np.broadcast_to(weight, self.items)
 
-    def computed(self, weight: Array, wants_gradients: bool) -> tuple[Array, dict[str, Array]]:
+    def computed(self, weight: Array, results: dict[str, Array], scratch: Scratch) -> Array:
         """Rows of similarities to the positives and, if it is symmetric, to the anchors."""
-        n, dtype, scale = len(self.pred), self.value_dtype, self.params["scale"]
-        cosine, symmetric = self.params["similarity"] == "cosine", self.params["symmetric"]
-        sides = [Directions(x, dtype) if cosine else Points(x, dtype) for x in self.reads.values()]
-        points = [x.points for x in sides]
-        values, share = np.zeros(n), 0.5 if symmetric else 1.0
-        gradients = [np.zeros_like(x) for x in points] if wants_gradients else []
-        for turned in (False, True) if symmetric else (False,):
-            order = slice(None, None, -1 if turned else 1)
-            left, right = points[order]
-            for first, last, room in blocks(n, n, dtype):
-                z = np.matmul(left[first:last] * dtype.type(scale), right.T, out=room)
-                losses = crossentropy(z, np.arange(first, last), wants_gradients, self.nthreads)
-                values[first:last] += share * losses
-                if wants_gradients:
-                    spread(z, share * scale * weight[first:last], first, (left, right), gradients[order])
-        chained = [x.chained(g) for x, g in zip(sides, gradients, strict=False)]
-        return values, dict(zip(self.reads, chained, strict=False))
+        scale, dtype = self.params["scale"], self.value_dtype
+        kind, bound = (Directions, scale) if self.params["similarity"] == "cosine" else (Points, math.inf)
+        sides = [kind(x, dtype, scratch, math.sqrt(scale)) for x in self.reads.values()]
+        left, right = (x.points for x in sides)
+        gradients = [buffer(results[name], left) for name in self.reads if results]
+        if self.params["symmetric"]:
+            z = Similarities(left, right, bound, scratch)
+            values, slopes = both_ways(z, weight)
+            if results:
+                z.gradients(slopes, *gradients)
+        else:
+            values = one_way(left, right, weight, gradients, scratch)
+        for x, name, gradient in zip(sides, self.reads, gradients, strict=False):
+            x.chain(gradient)
+            if gradient is not results[name]:
+                results[name][...] = gradient
+        return values
 
 
-class Points:
-    """Vectors as they are."""
-
-    def __init__(self, given: Array, dtype: np.dtype[Any]) -> None:
-        self.points = np.ascontiguousarray(given, dtype)
-
-    def chained(self, gradient: Array) -> Array:
-        """The gradient by the vectors, from that by the points and in its place."""
-        return gradient
-
-
-class Directions(Points):
-    """Vectors divided by their lengths; those of zeros stay."""
-
-    def __init__(self, given: Array, dtype: np.dtype[Any]) -> None:
-        super().__init__(given, dtype)
-        norm = np.sqrt(np.einsum("ij,ij->i", self.points, self.points, dtype=np.float64))
-        self.inverse = np.where(norm == 0, 0.0, 1 / norm)[:, None]
-        self.points = (self.points * self.inverse).astype(dtype, copy=False)
-
-    def chained(self, gradient: Array) -> Array:
-        """The gradient by the vectors, from that by the points and in its place."""
-        along = np.einsum("ij,ij->i", gradient, self.points, dtype=np.float64)[:, None]
-        gradient -= (along * self.points).astype(gradient.dtype, copy=False)
-        gradient *= self.inverse.astype(gradient.dtype)
-        return gradient
+def buffer(result: Array, points: Array) -> Array:
+    """Where a gradient by points is computed: in its result, if that is like them."""
+    ready = result.dtype == points.dtype and result.flags.c_contiguous
+    return result if ready else np.empty_like(points)
 
 
 def vectors(name: str, given: Any) -> Array:
@@ -186,87 +192,100 @@ def vectors(name: str, given: Any) -> Array:
     return x
 
 
-def blocks(rows: int, columns: int, dtype: np.dtype[Any]) -> Iterator[tuple[int, int, Array]]:
-    """Ranges of rows, and room for each."""
-    step = max(1, SIMILARITIES // (max(1, columns) * dtype.itemsize))
-    room = np.empty((min(step, rows), columns), dtype)
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        yield first, last, room[: last - first]
+def one_way(left: Array, right: Array, weight: Array, gradients: list[Array], scratch: Scratch) -> Array:
+    """Cross-entropies of rows with labels on the diagonal; `gradients` become those of their weighted sum."""
+    values, room = np.empty(len(left)), None
+    weighted = scratch.empty(left.shape, left.dtype)
+    times = weight.astype(left.dtype)[:, None]
+    for first, last, z in blocks(len(left), len(right), left.dtype, scratch):
+        own = slice(first, last)
+        np.matmul(left[own], right.T, out=z)
+        values[own] = crossentropy(z, np.arange(first, last), bool(gradients))
+        if gradients:
+            by_left, by_right = gradients
+            np.matmul(z, right, out=by_left[own])
+            by_left[own] *= times[own]
+            add_product(by_right, z.T, np.multiply(times[own], left[own], out=weighted[own]), room)
+            room = scratch.empty(right.shape, right.dtype) if room is None else room
+    return values
 
 
-def spread(z: Array, factor: Array, first: int, points: Any, gradients: Any) -> None:
-    """Adds what the gradient z of a block of rows, times a factor for each of them, gives the points of both sides."""
-    (left, right), (by_left, by_right) = points, gradients
-    part, times = slice(first, first + len(z)), factor[:, None].astype(z.dtype)
-    by_left[part] += times * (z @ right)
-    by_right += z.T @ (times * left[part])
+def both_ways(z: Similarities, weight: Array) -> tuple[Array, Slopes]:
+    """Half the cross-entropies of rows and half those of columns, with labels on the diagonal."""
+    own = np.empty(len(weight))
+
+    def seen(piece: Piece) -> None:
+        own[piece.first : piece.last] = z.at(piece, piece.diagonal())
+
+    by_row, by_column = z.levels(lambda piece: np.zeros(0, np.int64), seen)
+    values = (by_row - own) / 2 + (by_column - own) / 2
+    return values, Slopes(weight / 2, weight / 2, lambda piece: (piece.diagonal(), -weight[piece.first : piece.last]))
 
 
-def crossentropy(z: Array, label: Array, wants_gradient: bool, nthreads: int) -> Array:
-    """Of each row log sum exp(z) less the label's z; `z` becomes its gradient."""
-    losses = np.empty(len(z))
-    if _loss._core is not None:
-        kernel = _loss._core.RowKernel("crossentropy")
-        slopes = z if wants_gradient else None
-        single = z.dtype != np.float64
-        kernel.run(
-            single, True, label, z, None, None, None, (), None, 0.0, 0.0, 1.0, losses, slopes, None, False, nthreads
-        )
-        return losses
-    rows = np.arange(len(z))
-    at, top = z[rows, label].astype(np.float64), z.max(axis=1, keepdims=True)
-    z -= top
-    np.exp(z, out=z)
-    total = z.sum(axis=1, dtype=np.float64)
-    losses[...] = np.log(total) + top[:, 0] - at
-    rest = z[rows, label] - total
-    z /= total[:, None].astype(z.dtype)
-    z[rows, label] = rest / total
-    return losses
+def add_pairs(sums: Array, piece: Piece, places: tuple[Array, Array], by_row: Array, by_column: Array) -> None:
+    """Adds up numbers of pairs in a piece by their rows and, of those whose mirror image is in none, by columns."""
+    row, column = places
+    sums[piece.first : piece.last] += np.bincount(row, by_row, piece.last - piece.first)
+    beyond = column >= piece.stop - piece.begin
+    if beyond.any():
+        sums += np.bincount(column[beyond] + piece.begin, by_column[beyond], len(sums))
 
 
-def softmax(z: Array, beside: Array, wants_gradient: bool, nthreads: int) -> Array:
-    """log sum exp(z) of each row, of which `beside` says an element above -inf; `z` becomes its softmax."""
-    rows = np.arange(len(z)), beside
-    at = z[rows].astype(np.float64)
-    losses = crossentropy(z, beside, wants_gradient, nthreads)
-    z[rows] += 1
-    return losses + at
-
-
-def pairs(call: BatchCall, z: Array, first: int, itself: Any, wants_gradient: bool) -> tuple[Array, Array]:
-    """NT-Xent: of each anchor the sum over its positives; `z` becomes, up to a factor for each row, its gradient.
+def pairs(call: BatchCall, z: Similarities, weight: Array) -> tuple[Array, Slopes | None]:
+    """NT-Xent: of each anchor the sum over its positives.
 
     With L = logsumexp of the negatives' z, a positive's loss is log(1 + exp(L - z)).
     """
-    size = len(z)
+    values, shares = np.zeros(len(weight)), np.zeros(len(weight))
     if call.groups < 2:
-        z[...] = 0
-        return np.zeros(size), np.zeros(size)
-    pair = row, _ = call.pairs(first, first + size)
-    positive = z[pair].astype(np.float64)
-    z[pair] = z[itself] = -np.inf
-    other = int(np.argmax(call.group != call.group[0]))  # with the first vector, one of them is a negative
-    beside = np.where(call.group[first : first + size] == call.group[0], other, 0)
-    level = softmax(z, beside, wants_gradient, call.nthreads)[row] - positive
-    losses: Array = np.bincount(row, np.logaddexp(0, level), size)
-    if not wants_gradient:
-        return losses, losses
-    share = 1 / (1 + np.exp(-level))  # of the negatives, in a positive's softmax
-    factor: Array = np.bincount(row, share, size)
-    z[pair] = np.where(factor[row] == 0, 0.0, -share / factor[row])
-    return losses, factor
+        return values, None
+    level, _ = z.levels(call.alike)
+
+    def differences(piece: Piece) -> tuple[Any, Array, Array, Array, Array]:
+        """Of each pair in a piece what L is above z, that of its row and that of its column."""
+        row, column = call.alike(piece)
+        i, j = row + piece.first, column + piece.begin
+        similarity = z.at(piece, (row, column))
+        similarity[i == j] = np.inf
+        return (row, column), i, j, level[i] - similarity, level[j] - similarity
+
+    for _, pieces in z.passed(call.ends):
+        for piece in pieces:
+            places, _, _, by_row, by_column = differences(piece)
+            add_pairs(values, piece, places, np.logaddexp(0, by_row), np.logaddexp(0, by_column))
+            add_pairs(shares, piece, places, negative_share(by_row), negative_share(by_column))
+
+    def more(piece: Piece) -> tuple[Any, Array]:
+        places, i, j, by_row, by_column = differences(piece)
+        piece.z[places] = z.nothing
+        return places, -weight[i] * negative_share(by_row) - weight[j] * negative_share(by_column)
+
+    return values, Slopes(weight * shares, weight * shares, more)
 
 
-def others(call: BatchCall, z: Array, first: int, itself: Any, wants_gradient: bool) -> tuple[Array, Array]:
-    """Supervised contrastive: of each anchor the mean over its positives; `z` becomes its gradient."""
-    size = len(z)
-    pair = row, _ = call.pairs(first, first + size)
-    count = call.positives[first : first + size]
-    share = 1 / np.maximum(count, 1)
-    mean = np.bincount(row, z[pair], size) * share
-    z[itself] = -np.inf
-    total = softmax(z, (itself[1] == 0).astype(np.int64), wants_gradient, call.nthreads)
-    z[pair] -= share[row]
-    return np.where(count > 0, total - mean, 0.0), (count > 0).astype(np.float64)
+def negative_share(difference: Array) -> Array:
+    """Of the negatives in the softmax of a positive, from what L is above its z."""
+    share: Array = 1 / (1 + np.exp(-difference))
+    return share
+
+
+def others(call: BatchCall, z: Similarities, weight: Array) -> tuple[Array, Slopes]:
+    """Supervised contrastive: of each anchor the mean over its positives."""
+    some, share = call.others > 0, 1 / np.maximum(call.others, 1)
+    sums = np.zeros(len(weight))
+
+    def seen(piece: Piece) -> None:
+        row, column = places = call.alike(piece)
+        similarity = np.where(row + piece.first == column + piece.begin, 0.0, z.at(piece, places))
+        add_pairs(sums, piece, places, similarity, similarity)
+
+    level, _ = z.levels(Piece.diagonal, seen)
+    slope = weight * some
+
+    def more(piece: Piece) -> tuple[Any, Array]:
+        row, column = places = call.alike(piece)
+        i, j = row + piece.first, column + piece.begin
+        piece.z[piece.diagonal()] = z.nothing
+        return places, np.where(i == j, 0.0, -(slope * share)[i] - (slope * share)[j])
+
+    return np.where(some, level - share * sums, 0.0), Slopes(slope, slope, more)

@@ -9,9 +9,10 @@ import numpy as np
 from lossfast._arrays import Array
 from lossfast._declarations import Mining, Retrieval
 from lossfast._evaluate import Call, weight_sum
-from lossfast._in_batch import BatchCall, Directions, Points, RetrievalCall, blocks, spread
+from lossfast._in_batch import BatchCall, RetrievalCall
 from lossfast._loss import Loss
 from lossfast._sequences import flag
+from lossfast._similarities import Directions, Points, Scratch, blocks
 
 # Squares of differences are those of the vectors less twice their product, and have its rounding: less is no distance.
 ROUNDING = 8 * np.finfo(np.float64).eps
@@ -27,10 +28,10 @@ def batch_call(loss: Loss, first: Any, second: Any, params: dict[str, Any], nthr
 class Positions(Points):
     """Vectors from their mean, which changes no distance, but keeps more of its digits."""
 
-    def __init__(self, given: Array, dtype: np.dtype[Any]) -> None:
-        super().__init__(given, dtype)
+    def __init__(self, given: Array, dtype: np.dtype[Any], scratch: Scratch) -> None:
+        super().__init__(given, dtype, scratch)
         if len(self.points):
-            self.points = self.points - self.points.mean(axis=0)
+            self.points -= self.points.mean(axis=0)
 
 
 class MiningCall(BatchCall):
@@ -40,6 +41,7 @@ class MiningCall(BatchCall):
         params = dict(params)
         self.full_output = flag("full_output", params.pop("full_output", False))
         super().__init__(loss, labels, embeddings, params, nthreads)
+        self.group = self.unordered(self.begins)  # one number for those with a label
         self.active: Array  # how many triplets of each anchor have a loss above 0
         self.known: Array | None = None
 
@@ -49,31 +51,35 @@ class MiningCall(BatchCall):
             if weight is not None:
                 weight_sum(weight, self.nthreads)
             with np.errstate(all="ignore"):
-                self.known, _ = self._passed(None)
+                scratch = Scratch()
+                self.known, _ = self._passed(None, scratch)
+                scratch.close()
         return super().measure(weight)
 
     def counted(self, weight: Array | None) -> Array:
         """Its number of triplets with a loss times the weight of an anchor, or the weight of one that has any."""
-        some = (self.positives > 0) & (self.size < len(self.pred))
+        some = (self.positives > 0) & (self.positives < len(self.pred) - 1)
         count = (self.active if self.declaration.by_pairs else some).astype(np.float64)
         return count if weight is None else count * weight
 
-    def computed(self, weight: Array, wants_gradients: bool) -> tuple[Array, dict[str, Array]]:
-        """The losses of the anchors, and the gradients of their weighted sum."""
-        if self.known is not None and not wants_gradients:
-            return self.known, {}
-        values, gradient = self._passed(weight if wants_gradients else None)
-        return values, {} if gradient is None else {"embeddings": gradient}
+    def computed(self, weight: Array, results: dict[str, Array], scratch: Scratch) -> Array:
+        """The losses of the anchors; `results` become the gradients of their weighted sum."""
+        if self.known is not None and not results:
+            return self.known
+        values, gradient = self._passed(weight if results else None, scratch)
+        for result in results.values():
+            result[...] = gradient
+        return values
 
-    def _passed(self, weight: Array | None) -> tuple[Array, Array | None]:
+    def _passed(self, weight: Array | None, scratch: Scratch) -> tuple[Array, Array | None]:
         """The losses; with weights also the gradient of their sum."""
         n, dtype = len(self.pred), np.dtype(np.float64)
-        x = (Directions if self.params["distance"] == "cosine" else Positions)(self.pred, dtype)
+        x = (Directions if self.params["distance"] == "cosine" else Positions)(self.pred, dtype, scratch)
         squares = np.einsum("ij,ij->i", x.points, x.points)
         own = np.zeros(n)  # what multiplies a vector itself in its gradient
         gradient = None if weight is None else np.zeros_like(x.points)
         values, self.active = np.zeros(n), np.zeros(n, np.int64)
-        for first, last, room in blocks(n, n, dtype):
+        for first, last, room in blocks(n, n, dtype, scratch):
             d = self._distances(first, last, x.points, squares, room)
             alike = self.group[first:last, None] == self.group
             different = ~alike
@@ -91,12 +97,14 @@ class MiningCall(BatchCall):
             factor = weight[first:last]
             own[first:last] += factor * by.sum(axis=1)
             own += factor @ by
-            spread(by, -factor, first, (x.points, x.points), (gradient, gradient))
+            gradient[first:last] -= factor[:, None] * (by @ x.points)
+            gradient -= by.T @ (factor[:, None] * x.points[first:last])
         if gradient is None:
             return values, None
         if self.params["distance"] != "cosine":
             gradient += own[:, None] * x.points
-        return values, x.chained(gradient)
+        x.chain(gradient)
+        return values, gradient
 
     def _distances(self, first: int, last: int, points: Array, squares: Array, d: Array) -> Array:
         np.matmul(points[first:last], points.T, out=d)
