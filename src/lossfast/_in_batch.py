@@ -59,9 +59,11 @@ class BatchCall(EmbeddingCall):
 
     def measure(self, weight: Array | None) -> tuple[float, int]:
         """The sum of what counts in a weighted mean, and the number of anchors."""
-        if weight is not None:
-            weight_sum(weight, self.nthreads)
-        return _sum(self.counted(weight)), math.prod(self.items)
+        counted = self.counted(weight)
+        if weight is None:
+            return float(counted.sum()), len(counted)  # of integers
+        weight_sum(weight, self.nthreads)
+        return _sum(counted), len(counted)
 
     def counted(self, weight: Array | None) -> Array:
         """Its number of positives times the weight of an anchor, or the weight of one that has any."""
@@ -117,8 +119,8 @@ class BatchCall(EmbeddingCall):
         rows = slice(*key)
         start = np.maximum(self.begins[rows], piece.begin) - piece.begin
         count = self.ends[rows] - piece.begin - start
-        row = np.repeat(np.arange(len(count)), count)
-        column = np.arange(len(row)) + np.repeat(start - (np.cumsum(count) - count), count)
+        row = np.arange(len(count)).repeat(count)
+        column = np.arange(len(row)) + (start - (count.cumsum() - count)).repeat(count)
         if len(row) <= 8 * len(count):  # all pairs of large groups would be too many to keep
             self.pairs[key] = row, column
         return row, column
@@ -135,6 +137,8 @@ class BatchCall(EmbeddingCall):
 class RetrievalCall(BatchCall):
     """An item is an anchor, against the positive of its own and, for negatives, those of the others."""
 
+    same = None
+
     def __init__(self, loss: Loss, anchors: Any, positives: Any, params: dict[str, Any], nthreads: int) -> None:
         d = loss.declaration
         assert isinstance(d, BatchEmbedding)
@@ -150,6 +154,10 @@ class RetrievalCall(BatchCall):
             )
         self.items = a.shape[:1]
         self.single = all(x.dtype != np.float64 for x in self.reads.values())
+
+    def measure(self, weight: Array | None) -> tuple[float, int]:
+        """The sum of weights and the number of anchors."""
+        return EmbeddingCall.measure(self, weight)
 
     def counted(self, weight: Array | None) -> Array:
         """The weight itself."""
@@ -241,24 +249,24 @@ def pairs(call: BatchCall, z: Similarities, weight: Array) -> tuple[Array, Slope
         return values, None
     level, _ = z.levels(call.alike)
 
-    def differences(piece: Piece) -> tuple[Any, Array, Array, Array, Array]:
-        """Of each pair in a piece what L is above z, that of its row and that of its column."""
-        row, column = call.alike(piece)
-        i, j = row + piece.first, column + piece.begin
-        similarity = z.at(piece, (row, column))
-        similarity[i == j] = np.inf
-        return (row, column), i, j, level[i] - similarity, level[j] - similarity
+    def differences(piece: Piece) -> tuple[Any, Any, Array]:
+        """Where a piece has pairs, whose they are, and what L of the row and of the column is above their z."""
+        row, column = places = call.alike(piece)
+        pair = np.array((row + piece.first, column + piece.begin))
+        similarity = z.at(piece, places)
+        similarity[pair[0] == pair[1]] = np.inf
+        return places, pair, level[pair] - similarity
 
     for _, pieces in z.passed(call.ends):
         for piece in pieces:
-            places, _, _, by_row, by_column = differences(piece)
-            add_pairs(values, piece, places, np.logaddexp(0, by_row), np.logaddexp(0, by_column))
-            add_pairs(shares, piece, places, negative_share(by_row), negative_share(by_column))
+            places, _, difference = differences(piece)
+            add_pairs(values, piece, places, *np.logaddexp(0, difference))
+            add_pairs(shares, piece, places, *negative_share(difference))
 
     def more(piece: Piece) -> tuple[Any, Array]:
-        places, i, j, by_row, by_column = differences(piece)
+        places, pair, difference = differences(piece)
         piece.z[places] = z.nothing
-        return places, -weight[i] * negative_share(by_row) - weight[j] * negative_share(by_column)
+        return places, -(weight[pair] * negative_share(difference)).sum(axis=0)
 
     return values, Slopes(weight * shares, weight * shares, more)
 

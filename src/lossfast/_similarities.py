@@ -16,9 +16,10 @@ from lossfast import _loss
 from lossfast._arrays import Array
 
 SIMILARITIES = 16 << 20  # bytes of similarities at a time
-STRIP = 256  # rows of them where more would fit: of the square on the diagonal both halves are computed
+STRIP = 512  # rows of them where more would fit: of the square on the diagonal both halves are computed
 PIECE = 1 << 18  # similarities at a time between the products, so that they stay in a processor's cache
 SPARE = 4 << 20  # bytes of memory for temporaries that are kept from call to call
+ZERO = bytes(8)
 LARGEST = 64.0  # similarity of which float32 holds sums and quotients of exponentials, and of -64
 
 
@@ -228,14 +229,15 @@ class Similarities:
         rows, columns = (
             (slope / total).astype(self.left.dtype) for slope, total in zip(slopes[:2], self.totals, strict=True)
         )
-        room = None
+        factor_room, room = self.scratch.empty((max(PIECE, len(columns)),), columns.dtype), None
         for z, pieces in self.passed():
             for piece in pieces:
                 places, added = slopes.more(piece)
                 of_row, of_column = rows[piece.first : piece.last, None], columns[piece.begin :]
                 e, f = self._exponentials(piece)
                 if e is f:
-                    np.multiply(e, of_row + of_column, out=piece.z)
+                    factors = factor_room[: e.size].reshape(e.shape)
+                    np.multiply(e, np.add(of_row, of_column, out=factors), out=piece.z)
                 else:
                     np.add(e * of_row, f * of_column, out=piece.z)
                 piece.z[places] += added
@@ -250,7 +252,7 @@ def exponentials(z: Array) -> Array:
     """exp(z) in its place: the derivative of the Poisson loss by the logarithm of the rate, for counts of 0."""
     if _loss._core is None:
         return np.exp(z, out=z)
-    counts = np.broadcast_to(np.zeros((), z.dtype), z.shape)
+    counts: Array = np.ndarray(z.shape, z.dtype, ZERO, strides=(0, 0))
     kernel = _loss._core.Kernel("poisson_log")
     kernel.run(z.dtype != np.float64, counts, z, None, None, (), 1.0, None, z, None, False, None, 0, False, 1)
     return z
