@@ -156,7 +156,7 @@ def _sum(x: Array) -> float:
     """Rounded once, so that it does not depend on who computed which term."""
     if np.isfinite(x).all():
         try:
-            return math.fsum(x.ravel())
+            return math.fsum(x.ravel().tolist())
         except OverflowError:
             pass
     with np.errstate(all="ignore"):

@@ -144,6 +144,11 @@ class Similarities:
         self.nothing = 0.0 if self.plain else -np.inf  # what is put in the place of those that do not count
         step = max(1, min(STRIP, SIMILARITIES // (max(1, n) * dtype.itemsize)))
         self.strips = [(start, min(start + step, n)) for start in range(0, n, step)]
+        self.multiplied = right
+        if self.symmetric and len(self.strips) == 1:
+            # Of an array with itself NumPy has BLAS compute a half and mirrors it, which takes longer than both.
+            self.multiplied = scratch.empty(right.shape, dtype)
+            self.multiplied[...] = right
         total = sum((stop - start) * (n - self._begin(start)) for start, stop in self.strips)
         self.room = scratch.empty((min(total, max(SIMILARITIES // dtype.itemsize, step * n)),), dtype)
         self.kept: list[Array] = []  # the first strips
@@ -174,7 +179,7 @@ class Similarities:
         begin, n = self._begin(start), len(self.left)
         size = (stop - start) * (end - begin)
         z = self.room[self.free : self.free + size].reshape(stop - start, end - begin)
-        np.matmul(self.left[start:stop], self.right[begin:end].T, out=z)
+        np.matmul(self.left[start:stop], self.multiplied[begin:end].T, out=z)
         if self.plain:
             exponentials(z)
         following = (stop - start) * (n - self._begin(stop)) if stop < n else 0  # the largest of all to come
