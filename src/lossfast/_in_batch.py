@@ -230,13 +230,12 @@ def both_ways(z: Similarities, weight: Array) -> tuple[Array, Slopes]:
     return values, Slopes(weight / 2, weight / 2, lambda piece: (piece.diagonal(), -weight[piece.first : piece.last]))
 
 
-def add_pairs(sums: Array, piece: Piece, places: tuple[Array, Array], by_row: Array, by_column: Array) -> None:
-    """Adds up numbers of pairs in a piece by their rows and, of those whose mirror image is in none, by columns."""
+def anchors(piece: Piece, places: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Whose pairs are in a piece, and which: of rows all, of columns those whose mirror image is in no piece."""
     row, column = places
-    sums[piece.first : piece.last] += np.bincount(row, by_row, piece.last - piece.first)
-    beyond = column >= piece.stop - piece.begin
-    if beyond.any():
-        sums += np.bincount(column[beyond] + piece.begin, by_column[beyond], len(sums))
+    beyond = np.flatnonzero(column >= piece.stop - piece.begin)
+    which = np.concatenate((np.arange(len(row)), beyond))
+    return np.concatenate((row + piece.first, column[beyond] + piece.begin)), which
 
 
 def pairs(call: BatchCall, z: Similarities, weight: Array) -> tuple[Array, Slopes | None]:
@@ -249,24 +248,26 @@ def pairs(call: BatchCall, z: Similarities, weight: Array) -> tuple[Array, Slope
         return values, None
     level, _ = z.levels(call.alike)
 
-    def differences(piece: Piece) -> tuple[Any, Any, Array]:
-        """Where a piece has pairs, whose they are, and what L of the row and of the column is above their z."""
+    def found(piece: Piece) -> tuple[Any, Array, Array]:
+        """Where a piece has pairs, whose they are, and their z; that of a vector with itself is no loss."""
         row, column = places = call.alike(piece)
         pair = np.array((row + piece.first, column + piece.begin))
         similarity = z.at(piece, places)
         similarity[pair[0] == pair[1]] = np.inf
-        return places, pair, level[pair] - similarity
+        return places, pair, similarity
 
     for _, pieces in z.passed(call.ends):
         for piece in pieces:
-            places, _, difference = differences(piece)
-            add_pairs(values, piece, places, *np.logaddexp(0, difference))
-            add_pairs(shares, piece, places, *negative_share(difference))
+            places, _, similarity = found(piece)
+            anchor, which = anchors(piece, places)
+            difference = level[anchor] - similarity[which]
+            values += np.bincount(anchor, np.logaddexp(0, difference), len(values))
+            shares += np.bincount(anchor, negative_share(difference), len(shares))
 
     def more(piece: Piece) -> tuple[Any, Array]:
-        places, pair, difference = differences(piece)
+        places, pair, similarity = found(piece)
         piece.z[places] = z.nothing
-        return places, -(weight[pair] * negative_share(difference)).sum(axis=0)
+        return places, -(weight[pair] * negative_share(level[pair] - similarity)).sum(axis=0)
 
     return values, Slopes(weight * shares, weight * shares, more)
 
@@ -285,7 +286,8 @@ def others(call: BatchCall, z: Similarities, weight: Array) -> tuple[Array, Slop
     def seen(piece: Piece) -> None:
         row, column = places = call.alike(piece)
         similarity = np.where(row + piece.first == column + piece.begin, 0.0, z.at(piece, places))
-        add_pairs(sums, piece, places, similarity, similarity)
+        anchor, which = anchors(piece, places)
+        sums[:] += np.bincount(anchor, similarity[which], len(sums))
 
     level, _ = z.levels(Piece.diagonal, seen)
     slope = weight * some
