@@ -123,7 +123,7 @@ class GANDiscriminator(_Adversarial):
         Scores as the discriminator gives them, before any sigmoid; float16, bfloat16, float32 or float64, and anything
         else is taken as float64.  Their shapes may differ, except for relativistic.
     kind : {"nonsaturating", "minimax", "lsgan", "wgan", "hinge", "relativistic"}
-        Which loss.
+        Which loss; other libraries call the first "vanilla" or "logistic".
     reduction : {"mean", "sum"}
         Over the real and over the fake scores; a mean of none is 0.
     out : ndarray or tuple, optional
@@ -219,7 +219,7 @@ class GANGenerator(_Adversarial):
         Scores of generated samples as the discriminator gives them, before any sigmoid; float16, bfloat16, float32 or
         float64, and anything else is taken as float64.
     kind : {"nonsaturating", "minimax", "lsgan", "wgan", "hinge", "relativistic"}
-        Which loss.
+        Which loss; other libraries call the first "vanilla" or "logistic".
     real : array_like, optional
         For relativistic, which needs them: scores of real samples, of the shape of `fake`.  They have no gradient.
     reduction : {"mean", "sum"}
