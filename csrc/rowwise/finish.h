@@ -13,6 +13,14 @@
 enum { TOGETHER = 16 };
 inline_ size_t whole(size_t n) { return (n + TOGETHER - 1) & -(size_t)TOGETHER; }
 
+/* Of a row of minus infinities, or with more than one infinity: NaN.  Conditions in one are integers to gcc, half as wide
+ * as what they select from. */
+inline_ real defined_sum(real top, real sum)
+{
+    const real among_infinities = sum > 1 ? R_NAN : sum, above = top == R_INF ? among_infinities : sum;
+    return top == -R_INF ? R_NAN : above;
+}
+
 /* wants_hess: 0 leaves out what only second derivatives need. */
 inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, int wants_grad, int wants_hess, size_t n,
                          const row_options *o, row_group *restrict g)
@@ -20,16 +28,21 @@ inline_ void finish_rows(class_formula *f, size_t nparam, row_targets targets, i
     const real param[MAX_PARAM] = {nparam ? o->param[0] : 0};
     const real keep = o->keep, rest = o->rest, factor = o->factor, zl = o->z_loss, scale = o->scale;
     const ureal with_z = zl == 0 ? 0 : ~(ureal)0;
+    real sum_of[ROWS], log_of[ROWS]; /* apart: two short chains of operations overlap better than a long one */
+    for (size_t l = 0; l < n; l++) {
+        sum_of[l] = defined_sum(g->top[l], g->sum[l]);
+        log_of[l] = r_log(sum_of[l]);
+    }
     for (size_t l = 0; l < n; l++) {
         const real inverse = g->inverse[l], top = g->top[l], weight = g->weight[l];
-        const int undefined = (top == R_INF && g->sum[l] > 1) || top == -R_INF;
-        const real sum = undefined ? R_NAN : g->sum[l], log_s = r_log(sum);
+        const real sum = sum_of[l], log_s = log_of[l];
         const real lse = r_bits(r_int(top * inverse + log_s) & with_z); /* 0 if nobody asks: it may be infinite */
         real value, other = 0, slope = 0, curve = 0, p = 0, q = 1;
         /* slope and curve are the label's own, `other` is what is not */
         if (targets == LABEL || targets == SMOOTHED) {
-            const int beaten = top == R_INF && g->at[l] < R_INF; /* by an infinite logit */
-            const real d = beaten ? -R_INF : below_top(g->at[l], finite_top(top), inverse), log_p = d - log_s;
+            const real below = below_top(g->at[l], finite_top(top), inverse);
+            const real beaten = g->at[l] < R_INF ? -R_INF : below; /* by an infinite logit */
+            const real d = top == R_INF ? beaten : below, log_p = d - log_s;
             const exp_pair e = exp_pair_cell(log_p);
             p = e.exp, q = -e.expm1;
             const class_jet j = f(g->weight_at[l] * keep, p, q, log_p, param);
@@ -61,8 +74,7 @@ inline_ void finish_classes(size_t n, const row_options *o, row_group *restrict 
 {
     const real scale = o->scale;
     for (size_t l = 0; l < n; l++) {
-        const int undefined = (g->top[l] == R_INF && g->sum[l] > 1) || g->top[l] == -R_INF;
-        g->dot[l] = undefined ? R_NAN : r_log(g->sum[l]);
+        g->dot[l] = r_log(defined_sum(g->top[l], g->sum[l]));
         g->by_exp[l] = g->weight[l] * scale * g->inverse[l];
         g->by_c[l] = g->by_exp[l] * g->inverse[l];
     }
