@@ -47,26 +47,17 @@ def refused(loss, method, target, pred, error, *words, out=None, **kwargs):
 # --- Shapes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "t, p",
-    [((5,), (4,)), ((5,), (1,)), ((1,), (5,)), ((5, 2), (2, 5)), ((5, 1), (1, 5)), ((5,), (5, 2)), ((2, 5), (5,)),
-     ((5,), ()),      ((), (5,)), ((5, 1, 1), (5,)), ((1, 5), (5,)), ((0,), (1,)), ((3, 0), (0, 3)), ((2, 5), (2, 1))],
-)  # fmt: skip
-def test_shapes_that_differ(plain, dtype, method, t, p):
+SHAPES = [
+    ((5,), (4,)), ((5,), (1,)), ((1,), (5,)), ((5, 2), (2, 5)), ((5, 1), (1, 5)), ((5,), (5, 2)), ((2, 5), (5,)),
+    ((5,), ()),      ((), (5,)), ((5, 1, 1), (5,)), ((1, 5), (5,)), ((0,), (1,)), ((3, 0), (0, 3)), ((2, 5), (2, 1)),
+]  # fmt: skip
+
+
+def test_shapes_that_differ(plain, dtype, method):
     target, pred = inside(plain, dtype)
-    target, pred = np.full(t, target, dtype), np.full(p, pred, dtype)
-    refused(
-        plain,
-        method,
-        target,
-        pred,
-        ValueError,
-        "y_true",
-        "y_pred",
-        re.escape(str(t)),
-        re.escape(str(p)),
-        "broadcast",
-    )
+    for t, p in SHAPES:
+        words = ("y_true", "y_pred", re.escape(str(t)), re.escape(str(p)), "broadcast")
+        refused(plain, method, np.full(t, target, dtype), np.full(p, pred, dtype), ValueError, *words)
 
 
 def test_a_last_axis_of_length_one_is_dropped(plain, dtype, method):
@@ -78,11 +69,11 @@ def test_a_last_axis_of_length_one_is_dropped(plain, dtype, method):
     assert np.shape(gradient) == ((SMALL, 1) if method != "__call__" else ())
 
 
-@pytest.mark.parametrize("shape", [(4,), (1,), (5, 2), (2, 5), (1, 5, 1), (0,)])
-def test_weights_of_a_wrong_shape(plain, dtype, method, shape):
+def test_weights_of_a_wrong_shape(plain, dtype, method):
     target, pred = good(plain, dtype)
-    words = ("sample_weight", re.escape(str(shape)))
-    refused(plain, method, target, pred, ValueError, *words, sample_weight=np.ones(shape))
+    for shape in [(4,), (1,), (5, 2), (2, 5), (1, 5, 1), (0,)]:
+        words = ("sample_weight", re.escape(str(shape)))
+        refused(plain, method, target, pred, ValueError, *words, sample_weight=np.ones(shape))
 
 
 # --- Dtypes ---------------------------------------------------------------------------------------------------
@@ -100,15 +91,15 @@ NO_NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", NO_NUMBERS)
 @pytest.mark.parametrize("argument", ["y_true", "y_pred", "sample_weight"])
-def test_arrays_that_hold_no_numbers(plain, dtype, method, name, argument):
+def test_arrays_that_hold_no_numbers(plain, dtype, method, argument):
     target, pred = good(plain, dtype)
-    given = {"y_true": target, "y_pred": pred, "sample_weight": np.ones(SMALL)}
-    given[argument] = NO_NUMBERS[name](given[argument])
-    weight = {"sample_weight": given["sample_weight"]} if argument == "sample_weight" else {}
     out, _ = results(method, pred)
-    refused(plain, method, given["y_true"], given["y_pred"], TypeError, argument, "dtype", out=out, **weight)
+    for wrong in NO_NUMBERS.values():
+        given = {"y_true": target, "y_pred": pred, "sample_weight": np.ones(SMALL)}
+        given[argument] = wrong(given[argument])
+        weight = {"sample_weight": given["sample_weight"]} if argument == "sample_weight" else {}
+        refused(plain, method, given["y_true"], given["y_pred"], TypeError, argument, "dtype", out=out, **weight)
 
 
 THINGS = {
@@ -157,13 +148,12 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("name", THINGS)
 @pytest.mark.parametrize("argument", ["y_true", "y_pred"])
-def test_things_that_are_no_arrays_of_numbers(plain, method, name, argument):
-    thing, error, words = THINGS[name]
-    target, pred = good(plain, np.float64, np.size(thing) if "masked" in name else SMALL)
-    target, pred = (thing, pred) if argument == "y_true" else (target, thing)
-    refused(plain, method, target, pred, error, argument, words, out=None)
+def test_things_that_are_no_arrays_of_numbers(plain, method, argument):
+    for name, (thing, error, words) in THINGS.items():
+        target, pred = good(plain, np.float64, np.size(thing) if "masked" in name else SMALL)
+        target, pred = (thing, pred) if argument == "y_true" else (target, thing)
+        refused(plain, method, target, pred, error, argument, words, out=None)
 
 
 @pytest.mark.parametrize("argument", ["y_true", "y_pred", "sample_weight"])

@@ -31,9 +31,9 @@ def good(loss, dtype=np.float64, shape=SHAPE, labels=None):
 # --- Shapes -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("t", [(5,), (7,), (5, 4), (6, 3), (4, 6), (6, 4, 1), (1, 4), (), (0,), (6, 1, 1), (1,), (24,)])
-def test_shapes_that_differ(row_plain, method, t):
-    for loss in both(row_plain):
+def test_shapes_that_differ(row_plain, method):
+    shapes = [(5,), (7,), (5, 4), (6, 3), (4, 6), (6, 4, 1), (1, 4), (), (0,), (6, 1, 1), (1,), (24,)]
+    for loss, t in itertools.product(both(row_plain), shapes):
         pred = good(loss)[1]
         refused(loss, method, np.zeros(t), pred, ValueError, "y_true", "y_pred", re.escape(str(t)), r"\(6, 4\)")
 
@@ -124,11 +124,9 @@ def test_bad_targets(row_plain, method, value):
         )
 
 
-@pytest.mark.parametrize("value", [-1e-300, 1 + 2**-20, 7.0, -math.inf, math.inf])
-def test_predictions_that_are_no_probabilities(row_loss, method, value, monkeypatch):
-    if not is_of_probabilities(row_loss):
-        return
-    for labels, chunk in itertools.product(kinds(row_loss), (_classwise.CHUNK, 64)):
+def test_predictions_that_are_no_probabilities(row_loss, method, monkeypatch):
+    values = [-1e-300, 1 + 2**-20, 7.0, -math.inf, math.inf] if is_of_probabilities(row_loss) else []
+    for value, labels, chunk in itertools.product(values, kinds(row_loss), (_classwise.CHUNK, 64)):
         monkeypatch.setattr(_classwise, "CHUNK", chunk)
         target, pred = good(row_loss, np.float64, (100, 4), labels=labels)
         pred[98, 2] = value
@@ -233,18 +231,16 @@ def test_bad_options(row_plain, method, option):
 # --- Arrays -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NO_NUMBERS)
 @pytest.mark.parametrize("argument", ["y_true", "y_pred", "sample_weight"])
-def test_arrays_that_hold_no_numbers(row_plain, method, name, argument):
+def test_arrays_that_hold_no_numbers(row_plain, method, argument):
     target, pred = good(row_plain)
-    given = {"y_true": target.astype(float), "y_pred": pred, "sample_weight": np.ones(6)}
-    if name == "object" and given[argument].ndim > 1:
-        given[argument] = given[argument].astype(object)
-    else:
-        given[argument] = NO_NUMBERS[name](given[argument])
-    weight = {"sample_weight": given["sample_weight"]} if argument == "sample_weight" else {}
     out, _ = results(method, pred)
-    refused(row_plain, method, given["y_true"], given["y_pred"], TypeError, argument, "dtype", out=out, **weight)
+    for name, wrong in NO_NUMBERS.items():
+        given = {"y_true": target.astype(float), "y_pred": pred, "sample_weight": np.ones(6)}
+        x = given[argument]
+        given[argument] = x.astype(object) if name == "object" and x.ndim > 1 else wrong(x)
+        weight = {"sample_weight": given["sample_weight"]} if argument == "sample_weight" else {}
+        refused(row_plain, method, given["y_true"], given["y_pred"], TypeError, argument, "dtype", out=out, **weight)
 
 
 def test_results_that_cannot_be_written(row_plain, dtype, method):

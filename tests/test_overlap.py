@@ -142,7 +142,7 @@ def brute_force(boxes, scores, threshold, classes=None):
     return kept
 
 
-@pytest.mark.parametrize("n, spread", [(1, 5), (70, 8), (400, 12), (400, 90)])
+@pytest.mark.parametrize("n, spread", [(1, 5), (70, 8), (160, 8), (160, 60)])
 def test_what_is_kept_is_what_the_definition_keeps(n, spread, dtype, isa):
     rng = np.random.default_rng(n)
     boxes = some_boxes(n, n, dtype, spread)
