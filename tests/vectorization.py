@@ -28,6 +28,8 @@ FLAGS = [
     "-fno-asynchronous-unwind-tables",
     "-fPIC",
     "-fno-thread-jumps",
+    "-mmemset-strategy=vector_loop:512:noalign,libcall:-1:noalign",
+    "-mmemcpy-strategy=vector_loop:512:noalign,libcall:-1:noalign",
 ]
 OF_BITS = {
     32: ["--param", "max-completely-peeled-insns=90"],
