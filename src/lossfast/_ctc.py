@@ -11,7 +11,7 @@ from lossfast import _loss, _sequences
 from lossfast._arrays import Array
 from lossfast._declarations import Sequence
 from lossfast._errors import DomainError
-from lossfast._evaluate import REDUCTIONS, Call, Fault, weight_sum
+from lossfast._evaluate import REDUCTIONS, Call, Fault, exact_sum, weight_sum
 from lossfast._loss import Loss
 
 
@@ -101,7 +101,7 @@ class SequenceCall(Call):
             results["value"][...] = terms
         if entries is not None:
             entries[...] = terms
-        return _sum(terms) if want_sum else None
+        return exact_sum(terms) if want_sum else None
 
     def _pass(self, scales: Array | None, losses: Array | None, grad: Array | None) -> None:
         """The core, on arrays with an axis of samples."""
@@ -150,14 +150,3 @@ class SequenceCall(Call):
         if error.operand == "label":
             return self.labels.explanation(error, self.frames)
         return super().explanation(error, sample_weight)
-
-
-def _sum(x: Array) -> float:
-    """Rounded once, so that it does not depend on who computed which term."""
-    if np.isfinite(x).all():
-        try:
-            return math.fsum(x.ravel().tolist())
-        except OverflowError:
-            pass
-    with np.errstate(all="ignore"):
-        return float(x.sum())

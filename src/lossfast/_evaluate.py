@@ -8,6 +8,7 @@ What differs between the families is in their calls: `_pointwise.PointwiseCall`,
 from __future__ import annotations
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
@@ -165,6 +166,17 @@ def entry_sums(values: Any, entries: int) -> Array:
     x = np.asarray(values)
     sums: Array = x.reshape(entries, x.size // max(1, entries)).sum(axis=1)
     return sums
+
+
+def exact_sum(x: Array) -> float:
+    """Rounded once, so that it does not depend on who computed which term."""
+    if np.isfinite(x).all():
+        try:
+            return math.fsum(x.ravel().tolist())
+        except OverflowError:
+            pass
+    with np.errstate(all="ignore"):
+        return float(x.sum())
 
 
 def weight_sum(w: Array, n_threads: int) -> float:

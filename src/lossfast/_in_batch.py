@@ -9,10 +9,9 @@ import numpy as np
 
 from lossfast import _arrays
 from lossfast._arrays import Array
-from lossfast._ctc import _sum
 from lossfast._declarations import BatchEmbedding
 from lossfast._embedding import EmbeddingCall
-from lossfast._evaluate import Fault, weight_sum
+from lossfast._evaluate import Fault, exact_sum, weight_sum
 from lossfast._loss import Loss
 from lossfast._similarities import (
     Directions,
@@ -63,7 +62,7 @@ class BatchCall(EmbeddingCall):
         if weight is None:
             return float(counted.sum()), len(counted)  # of integers
         weight_sum(weight, self.nthreads)
-        return _sum(counted), len(counted)
+        return exact_sum(counted), len(counted)
 
     def counted(self, weight: Array | None) -> Array:
         """Its number of positives times the weight of an anchor, or the weight of one that has any."""
@@ -83,7 +82,7 @@ class BatchCall(EmbeddingCall):
             results["value"][...] = terms
         if entries is not None:
             entries[...] = terms
-        return _sum(terms) if want_sum else None
+        return exact_sum(terms) if want_sum else None
 
     def computed(self, weight: Array, results: dict[str, Array], scratch: Scratch) -> Array:
         """The losses of the anchors; `results` become the gradients of their weighted sum."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array
-from lossfast._ctc import _sum
 from lossfast._declarations import Ranking
-from lossfast._evaluate import Call, Fault, entry_sums, weight_sum
+from lossfast._evaluate import Call, Fault, entry_sums, exact_sum, weight_sum
 from lossfast._groups import grouping
 from lossfast._loss import Loss
 
@@ -45,7 +44,7 @@ class RankingCall(Call):
         """The sum of what counts in a weighted mean, and the number of groups."""
         if weight is not None:
             weight_sum(weight, self.nthreads)
-        return _sum(self.counted(weight)), math.prod(self.items)
+        return exact_sum(self.counted(weight)), math.prod(self.items)
 
     def entries(self) -> int:
         """The length of the first axis of the groups."""
@@ -90,7 +89,7 @@ class RankingCall(Call):
             results["value"][...] = terms
         if entries is not None:
             entries[...] = entry_sums(terms, len(entries))
-        return _sum(terms) if want_sum else None
+        return exact_sum(terms) if want_sum else None
 
     def computed(self, wanted: list[str]) -> tuple[Array, ...]:
         """The losses of all groups, and derivatives by the scores, in the order of the groups; all in float64."""
