@@ -265,7 +265,7 @@ typedef struct {
     void (*store[LF_NDTYPE])(size_t n, const void *from, void *to, ptrdiff_t stride); /* NULL: not an output dtype */
     size_t (*check)(size_t n, const void *x, lf_domain domain); /* the first element outside, or n */
     double (*sum)(size_t n, const void *x);                     /* in fixed lanes */
-    void (*moments)(size_t n, void *value, const double *weight, lf_ahead ahead, lf_moments *moments);
+    void (*moments)(size_t n, void *value, const double *weight, const lf_ahead *ahead, lf_moments *moments);
 } kernels;
 
 const kernels *lf_kernels(lf_dtype dtype); /* LF_F32 or LF_F64, for the current instruction set: dispatch.c */

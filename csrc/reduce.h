@@ -182,8 +182,7 @@ inline_ int exponent(double x)
 
 inline_ double plus_square(double sum, double x) { return d_fma(x, x, sum); }
 
-/* In a tree that compilers keep in registers. */
-inline_ double wide_sum(const double *x)
+static double wide_sum(const double *x)
 {
     double eight[8], four[4];
     for (int l = 0; l < 8; l++) eight[l] = x[l] + x[l + 8];
@@ -191,8 +190,9 @@ inline_ double wide_sum(const double *x)
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-/* Lanes of 53 bits whose sum is at most 2^top have up to 63: their upper and lower parts add up exactly. */
-inline_ void add_lanes(const double *lane, int top, lf_exact *sum)
+/* Lanes of 53 bits whose sum is at most 2^top have up to 63: their upper and lower parts add up exactly.  A function
+ * of its own, so that the lanes come from memory and are split as vectors. */
+__attribute__((noinline)) static void add_lanes(const double *lane, int top, lf_exact *sum)
 {
     const double big = 1.5 * power(top);
     double upper[WIDE], lower[WIDE];
@@ -204,26 +204,40 @@ inline_ void add_lanes(const double *lane, int top, lf_exact *sum)
     lf_exact_add(sum, wide_sum(lower));
 }
 
-/* Where a block is neither 0 nor as large as the threshold: below it, or NaN.  Returns how many there are; `at` has room
- * for one more. */
-static size_t find_small(size_t n, const float *restrict x, float threshold, uint16_t *restrict at)
+inline_ int any_small(size_t n, const float *restrict x, float threshold)
 {
+    uint32_t any = 0;
+    for (size_t l = 0; l < n; l++) any |= r_abs(x[l]) < threshold ? r_int(x[l]) : 0;
+    return any != 0;
+}
+
+/* Where a block is below the threshold, but neither 0 nor NaN.  Returns how many there are; `at` has room for one
+ * more.  There are few, so that most chunks have none; the bits of positive floats are ordered as they are. */
+__attribute__((noinline)) static size_t find_small(size_t n, const float *restrict x, float threshold,
+                                                   uint16_t *restrict at)
+{
+    enum { CHUNK = 4 * LANES };
+    const uint32_t above_0 = r_int(threshold) - (threshold > 0);
     size_t m = 0;
-    for (size_t i = 0; i < n; i += LANES) {
-        const size_t end = n - i < LANES ? n : i + LANES;
-        if (end == i + LANES) {
-            uint32_t any = 0;
-            for (size_t l = i; l < i + LANES; l++) any |= r_abs(x[l]) >= threshold ? 0 : r_int(x[l]);
-            if (!any) continue;
+    for (size_t i = 0; i < n; i += CHUNK) {
+        const size_t end = n - i < CHUNK ? n : i + CHUNK;
+        if (end == i + CHUNK && !any_small(CHUNK, x + i, threshold)) continue;
+        for (size_t k = i; k < end; k += LANES) {
+            const size_t last = end - k < LANES ? end : k + LANES;
+            if (last == k + LANES && !any_small(LANES, x + k, threshold)) continue;
+            for (size_t l = k; l < last; l++) {
+                at[m] = (uint16_t)l;
+                m += r_int(r_abs(x[l])) - 1 < above_0;
+            }
         }
-        for (size_t l = i; l < end; l++)
-            if (!(r_abs(x[l]) >= threshold) && x[l] != 0) at[m++] = (uint16_t)l;
     }
     return m;
 }
 
-/* Returns 0, with nothing added, if an element is NaN. */
-static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, lf_moments *moments)
+/* Returns 0, with nothing added, if an element is NaN.  Not inlined, as little else here: what is at hand in registers
+ * would take them from the lanes. */
+__attribute__((noinline)) static int fast_lanes(size_t n, const float *restrict x, int e, const lf_ahead *ahead,
+                                                lf_moments *moments)
 {
     const int c = PER_LANE;
     const double start = power(2 * e + 2 + c);
@@ -233,7 +247,7 @@ static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, 
     const size_t left = n % WIDE, groups = n / WIDE;
     memcpy(tail, x + groups * WIDE, left * sizeof *tail);
     for (size_t g = 0; g < groups; g++) {
-        if (g % 2 == 0) lf_look_ahead(&ahead, (n + g * WIDE) / 2); /* the loss has asked for the first half */
+        lf_look_ahead(ahead, n / 2 + g * WIDE); /* the loss has asked for the first half */
         for (int l = 0; l < WIDE; l++) {
             const double y = (double)x[g * WIDE + (size_t)l], up = plus_square(s2[l], y);
             s3[l] += plus_square(s2[l] - up, y);
@@ -247,8 +261,9 @@ static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, 
         square[l] = up - start;
         sum[l] = s1[l] + y;
     }
-    const double check = wide_sum(sum);
-    if (check != check) return 0;
+    int64_t nan = 0;
+    for (int l = 0; l < WIDE; l++) nan |= (int64_t)(sum[l] != sum[l]);
+    if (nan) return 0;
     add_lanes(sum, e + 11, &moments->loss);
     add_lanes(square, 2 * e + 12, &moments->square);
     add_lanes(rest, 2 * e - 41 + c, &moments->square);
@@ -257,7 +272,7 @@ static int fast_lanes(size_t n, const float *restrict x, int e, lf_ahead ahead, 
 
 /* Rounds, each with what was too small for the one before; leaves rubbish in place of the x, unless one is NaN: then
  * nothing happens, and 0 is returned. */
-static int fast_moments(size_t n, float *x, extremes range, lf_ahead ahead, lf_moments *moments)
+static int fast_moments(size_t n, float *x, extremes range, const lf_ahead *ahead, lf_moments *moments)
 {
     enum { FEW = 8 };
     float room[2][BLOCK];
@@ -268,10 +283,11 @@ static int fast_moments(size_t n, float *x, extremes range, lf_ahead ahead, lf_m
         const int e = exponent(bound > 0 ? (double)bound : 0x1p-149);
         const float threshold = (float)power(e - 29 + PER_LANE);
         const size_t m = range.low < threshold ? find_small(n, x, threshold, at) : 0;
-        for (size_t i = 0; i < m; i++)
-            if (x[at[i]] != x[at[i]]) return 0;
         for (size_t i = 0; i < m; i++) small[i] = x[at[i]], x[at[i]] = 0;
-        if (!fast_lanes(n, x, e, ahead, moments)) return 0;
+        if (!fast_lanes(n, x, e, ahead, moments)) {
+            for (size_t i = 0; i < m; i++) x[at[i]] = small[i];
+            return 0;
+        }
         x = small;
         n = m;
         if (n > FEW) continue;
@@ -319,7 +335,7 @@ static void general_moments(size_t n, const real *restrict value, const double *
     exact_block(n, square, &moments->square);
 }
 
-static void block_moments(size_t n, void *values, const double *weight, lf_ahead ahead, lf_moments *moments)
+static void block_moments(size_t n, void *values, const double *weight, const lf_ahead *ahead, lf_moments *moments)
 {
     real *const value = values;
     const int first = moments->count == moments->nan;
@@ -327,6 +343,8 @@ static void block_moments(size_t n, void *values, const double *weight, lf_ahead
 #if LF_BITS == 32
     const int finite = e.low >= -R_LARGEST && e.high <= R_LARGEST;
     if (weight || !finite || !fast_moments(n, value, e, ahead, moments))
+#else
+    (void)ahead;
 #endif
         general_moments(n, value, weight, moments);
     if (e.low <= e.high) { /* + 0: of both zeros the positive one, in whatever order they come */

@@ -110,7 +110,7 @@ void lf_write(const lf_array *array, lf_dtype kernel, size_t first, size_t n, co
 
 /* A cache line that is written whole need not be fetched first: a quarter of the traffic of "read 2, write 1" is
  * saved.  Lines that two blocks share are written as usual. */
-void lf_stream(const lf_array *array, size_t first, size_t n, const void *block, lf_ahead ahead)
+void lf_stream(const lf_array *array, size_t first, size_t n, const void *block, const lf_ahead *ahead)
 {
     const size_t item = lf_itemsize(array->dtype), size = n * item;
     char *out = array->data + first * item;
@@ -120,7 +120,7 @@ void lf_stream(const lf_array *array, size_t first, size_t n, const void *block,
     const size_t odd = -(uintptr_t)out % LINE, head = odd < size ? odd : size, end = head + (size - head) / LINE * LINE;
     memcpy(out, in, head);
     for (size_t i = head; i < end; i += LINE) {
-        lf_look_ahead(&ahead, i / item);
+        lf_look_ahead(ahead, i / item);
         for (size_t k = i; k < i + LINE; k += VECTOR)
             _mm_stream_si128((__m128i *)(out + k), _mm_loadu_si128((const __m128i *)(in + k)));
     }
@@ -131,7 +131,8 @@ void lf_stream(const lf_array *array, size_t first, size_t n, const void *block,
 #endif
 }
 
-void lf_write_stream(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block, lf_ahead ahead)
+void lf_write_stream(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block,
+                     const lf_ahead *ahead)
 {
     lf_buffer converted;
     lf_kernels(kernel)->store[array->dtype](n, block, converted.block, (ptrdiff_t)lf_itemsize(array->dtype));

@@ -64,8 +64,9 @@ static inline lf_ahead lf_after(const lf_array *a, const lf_array *b, size_t fir
 
 /* Writes a block past the caches, to memory that will not be read soon; lf_streamed() when all blocks are written.
  * The second converts it for an array that is contiguous in its own dtype. */
-void lf_stream(const lf_array *array, size_t first, size_t n, const void *block, lf_ahead ahead);
-void lf_write_stream(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block, lf_ahead ahead);
+void lf_stream(const lf_array *array, size_t first, size_t n, const void *block, const lf_ahead *ahead);
+void lf_write_stream(const lf_array *array, lf_dtype kernel, size_t first, size_t n, const void *block,
+                     const lf_ahead *ahead);
 void lf_streamed(void);
 
 #endif

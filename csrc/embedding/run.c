@@ -238,7 +238,7 @@ static void spread(worker *w, size_t o, size_t first, size_t rows, size_t n)
         add = 1;
     }
     if (j->aside[o] && j->streams && j->out[o].in_place)
-        lf_stream(&j->out[o], first, rows * n, out, nothing);
+        lf_stream(&j->out[o], first, rows * n, out, &nothing);
     else if (j->aside[o])
         lf_write(&j->out[o], j->dtype, first, rows * n, out);
 }

@@ -144,11 +144,11 @@ static int do_block(worker *w, size_t first, size_t n)
     for (int o = 0; o < NOUT; o++) {
         if (!j->out[o].data) continue;
         if (j->spills[o] == CONVERTED && j->streams)
-            lf_write_stream(&j->out[o], j->dtype, first, n, out[o], ahead);
+            lf_write_stream(&j->out[o], j->dtype, first, n, out[o], &ahead);
         else if (j->spills[o])
             lf_write(&j->out[o], j->dtype, first, n, out[o]);
         else if (j->streams)
-            lf_stream(&j->out[o], first, n, out[o], ahead);
+            lf_stream(&j->out[o], first, n, out[o], &ahead);
     }
     w->values = out[VALUE];
     return 1;
@@ -175,7 +175,8 @@ static void run_blocks(void *context, size_t first_block, size_t last_block)
         if (j->call->moments && !j->check_only) {
             const double *weight =
                 j->moment_weight.data ? lf_read(&j->moment_weight, LF_F64, first, m, &w.moment_weight) : NULL;
-            w.k->moments(m, w.values, weight, lf_after(&j->in[TARGET], &j->in[PRED], first + m, n), &moments);
+            const lf_ahead ahead = lf_after(&j->in[TARGET], &j->in[PRED], first + m, n);
+            w.k->moments(m, w.values, weight, &ahead, &moments);
         } else if (j->sums && !j->check_only)
             lf_exact_add(&sum, w.sum);
     }

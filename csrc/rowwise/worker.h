@@ -136,7 +136,7 @@ static void end(worker *w, size_t first, size_t n)
             put(j, w->flat, m, g->value[r]);
             weight[m++] = j->call->weight.data ? weight[r] : 1;
         }
-        if (m) w->k->moments(m, w->flat, j->call->weight.data ? weight : NULL, nowhere, &w->moments);
+        if (m) w->k->moments(m, w->flat, j->call->weight.data ? weight : NULL, &nowhere, &w->moments);
     }
 }
 
