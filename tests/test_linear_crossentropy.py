@@ -24,10 +24,8 @@ OPTIONS = [
 grad, value_and_grad = lf.linear_crossentropy.grad, lf.linear_crossentropy.value_and_grad
 
 
-@pytest.fixture(params=["one block", "blocks", "blocks, NumPy alone"], autouse=True)
+@pytest.fixture(params=["one block", "blocks"], autouse=True)
 def _blocks(request, monkeypatch):
-    if request.param == "blocks, NumPy alone":
-        monkeypatch.setattr(linear, "_gemm", lambda dtype: None)
     if request.param != "one block":
         monkeypatch.setattr(linear, "LOGITS", 4 * 8 * CLASSES)
         monkeypatch.setattr(linear, "PIECE", 3 * 8 * FEATURES)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from lossfast._classwise import ClasswiseCall
 from lossfast._evaluate import Fault, check_value, entry_sums, reduced, threads
 
 LOGITS = 96 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
-PIECE = 8 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient
+PIECE = 2 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient, which stay in a cache
 
 
 class _LinearCall(ClasswiseCall):
@@ -138,28 +137,13 @@ class _LinearCall(ClasswiseCall):
             grads["bias"][...] = sums if is_first else grads["bias"] + sums
         if "weight" not in grads:
             return
-        total = grads["weight"]
-        if is_first:
-            np.matmul(g.T, h, out=total)
-        elif total.size and (gemm := _gemm(self.dtype)) is not None:
-            gemm(1.0, h.T, g.T, beta=1.0, c=total.T, trans_b=True, overwrite_c=True)
-        else:
-            step = self._piece()
-            buffer = np.empty((min(step, len(total)), total.shape[1]), self.dtype)
-            for i in range(0, len(total), step):
-                part = total[i : i + step]
-                np.add(part, np.matmul(g[:, i : i + step].T, h, out=buffer[: len(part)]), out=part)
-
-
-@functools.cache
-def _gemm(dtype: np.dtype[Any]) -> Callable[..., Array] | None:
-    """BLAS's product that adds to what is there, of column-major matrices; NumPy has none, SciPy may be there."""
-    try:
-        from scipy.linalg import blas
-    except ImportError:
-        return None
-    found: Callable[..., Array] = blas.dgemm if dtype == np.float64 else blas.sgemm
-    return found
+        total, step = grads["weight"], self._piece()
+        buffer = np.empty((min(step, len(total)), total.shape[1]), self.dtype)
+        for i in range(0, len(total), step):  # at once, BLAS would rearrange as much as half of the logits
+            part = total[i : i + step]
+            product = np.matmul(g[:, i : i + step].T, h, out=part if is_first else buffer[: len(part)])
+            if not is_first:
+                np.add(part, product, out=part)
 
 
 class LinearCrossentropy:
@@ -202,7 +186,7 @@ class LinearCrossentropy:
         arithmetic, or not contiguous, cost a copy.
     n_threads : int, optional
         Of lossfast's kernels, by default what `lossfast.set_num_threads` says: it changes no bit of the result.  The
-        threads of the matrix products are those of the BLAS of NumPy and SciPy, and may change its roundings.
+        threads of the matrix products are those of NumPy's BLAS, and may change its roundings.
 
     Returns
     -------
