@@ -310,7 +310,7 @@ cdef int fill(double *param, tuple params) except -1:
 
 
 cdef class Pointwise:
-    """Calls of two plain arrays (contiguous, of one shape, y_pred float32 or float64) with at most out= and
+    """Calls of two plain arrays (contiguous, of one shape, y_pred float32 or float64) with at most out=, n_threads= and
     check=False; `_general` does the rest."""
     cdef const lf_pointwise *fast
     cdef double[2][MAX_PARAM] fast_param
@@ -327,13 +327,14 @@ cdef class Pointwise:
     cdef object quick(self, int want, tuple args, dict kwargs):
         """The result, or None where the general way must be gone: also to find the words for an error."""
         cdef cnp.ndarray target, pred, grad = None, hess = None
-        cdef object out = None, candidate
+        cdef object out = None, candidate, given
         cdef double total
         cdef lf_call call
         cdef lf_control control
         cdef lf_failure failure
         cdef lf_status status
         cdef bint unchecked = False
+        cdef int nthreads = 0
         cdef int number, nouts = ((want & 1) != 0) + ((want & 2) != 0) + ((want & 4) != 0), k = 0
         cdef size_t n
         cdef list errors
@@ -342,7 +343,10 @@ cdef class Pointwise:
         if kwargs:
             out = kwargs.get("out")
             unchecked = kwargs.get("check") is False
-            if len(kwargs) != (out is not None) + unchecked:
+            given = kwargs.get("n_threads")
+            if type(given) is int and 0 < given <= 1024:  # `threads` lets these through as they are
+                nthreads = given
+            if len(kwargs) != (out is not None) + unchecked + (nthreads > 0):
                 return None
             if out is not None and nouts > 1 and (type(out) is not tuple or len(<tuple>out) != nouts):
                 return None
@@ -388,7 +392,7 @@ cdef class Pointwise:
             status = lf_pointwise_run(self.fast, call.pred.dtype, &call, NULL, &failure)
         else:
             errors = []
-            control = control_of(0, errors)
+            control = control_of(nthreads, errors)
             with nogil:
                 status = lf_pointwise_run(self.fast, call.pred.dtype, &call, &control, &failure)
             if status == LF_INTERRUPTED:
