@@ -247,7 +247,7 @@ __attribute__((noinline)) static int fast_lanes(size_t n, const float *restrict 
     const size_t left = n % WIDE, groups = n / WIDE;
     memcpy(tail, x + groups * WIDE, left * sizeof *tail);
     for (size_t g = 0; g < groups; g++) {
-        lf_look_ahead(ahead, n / 2 + g * WIDE); /* the loss has asked for the first half */
+        lf_look_ahead(ahead, n / 2 + g * WIDE); /* from the half that the loss has not asked for, a block's length */
         for (int l = 0; l < WIDE; l++) {
             const double y = (double)x[g * WIDE + (size_t)l], up = plus_square(s2[l], y);
             s3[l] += plus_square(s2[l] - up, y);

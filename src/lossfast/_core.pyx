@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from lossfast._errors import DomainError
+from lossfast._errors import THREADS_MAX, DomainError
 
 cnp.import_array()
 
@@ -344,7 +344,7 @@ cdef class Pointwise:
             out = kwargs.get("out")
             unchecked = kwargs.get("check") is False
             given = kwargs.get("n_threads")
-            if type(given) is int and 0 < given <= 1024:  # `threads` lets these through as they are
+            if type(given) is int and 0 < given <= THREADS_MAX:
                 nthreads = given
             if len(kwargs) != (out is not None) + unchecked + (nthreads > 0):
                 return None

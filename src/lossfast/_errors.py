@@ -1,4 +1,4 @@
-"""What the compiled core and the NumPy backend have in common: errors, and the unit of exact sums."""
+"""What the compiled core and the NumPy backend have in common: errors, the unit of exact sums, the most threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 EXACT_BITS = 1088  # exact sums are integers in units of 2**-EXACT_BITS
+THREADS_MAX = 1024  # of a call: more count as so many
 
 
 class DomainError(ValueError):

@@ -18,7 +18,7 @@ import numpy as np
 
 from lossfast import _arrays, _loss
 from lossfast._arrays import Array, is_bfloat16, position
-from lossfast._errors import EXACT_BITS, DomainError, did_you_mean
+from lossfast._errors import EXACT_BITS, THREADS_MAX, DomainError, did_you_mean
 
 if TYPE_CHECKING:
     from lossfast._loss import Loss
@@ -196,7 +196,7 @@ def threads(n_threads: Any) -> int:
         raise TypeError(f"n_threads is {n_threads!r}, expected an integer or None")
     if n_threads < 1:
         raise ValueError(f"n_threads is {n_threads}, expected at least 1")
-    return int(min(n_threads, 1024))
+    return int(min(n_threads, THREADS_MAX))
 
 
 def choice(name: str, value: Any, known: tuple[str, ...]) -> None:
