@@ -4,6 +4,7 @@
 #include "vecmath.h"
 #include "convert.h"
 #include "reduce.h"
+#include "moments.h"
 #include "pointwise/loop.h"
 #include "pointwise/losses.h"
 #include "rowwise/tile.h"

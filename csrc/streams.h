@@ -50,16 +50,14 @@ static inline void lf_prefetch(const lf_array *array, size_t first)
     for (int i = 0; i < AHEAD; i++) __builtin_prefetch(next + i * LINE);
 }
 
-/* What comes at `first`, if that is not the end. */
-static inline lf_ahead lf_after(const lf_array *a, const lf_array *b, size_t first, size_t end)
+/* What comes at `first`, if that is not the end.  Filled in place: to copy what has just been written takes longer. */
+static inline void lf_after(const lf_array *a, const lf_array *b, size_t first, size_t end, lf_ahead *ahead)
 {
     const lf_array *const array[2] = {a, b};
-    lf_ahead ahead;
     for (int i = 0; i < 2; i++) {
-        ahead.stride[i] = array[i]->ndim == 1 && first < end ? array[i]->stride : 0;
-        ahead.at[i] = array[i]->data + (ptrdiff_t)first * ahead.stride[i];
+        ahead->stride[i] = array[i]->ndim == 1 && first < end ? array[i]->stride : 0;
+        ahead->at[i] = array[i]->data + (ptrdiff_t)first * ahead->stride[i];
     }
-    return ahead;
 }
 
 /* Writes a block past the caches, to memory that will not be read soon; lf_streamed() when all blocks are written.

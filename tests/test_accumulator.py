@@ -169,7 +169,7 @@ def blocks():
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("n", [1, 15, 16, 17, 1023, 1024, 1025, 2500])
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 1023, 1024, 1025, 2500])
 def test_blocks_that_are_hard_to_add(isa, n):
     for name, numbers in blocks():
         x = numbers.astype(np.float32)[:n]

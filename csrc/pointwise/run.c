@@ -140,7 +140,8 @@ static int do_block(worker *w, size_t first, size_t n)
     j->loss->run(n, in[TARGET], in[PRED], in[WEIGHT], in[STREAM], j->call->param, j->call->scale, out[VALUE], out[GRAD],
                  out[HESS], j->sums && !out[VALUE] ? &w->sum : NULL);
     if (j->sums && out[VALUE]) w->sum = w->k->sum(n, out[VALUE]);
-    const lf_ahead ahead = lf_after(&j->in[TARGET], &j->in[PRED], first + n, j->call->n);
+    lf_ahead ahead;
+    lf_after(&j->in[TARGET], &j->in[PRED], first + n, j->call->n, &ahead);
     for (int o = 0; o < NOUT; o++) {
         if (!j->out[o].data) continue;
         if (j->spills[o] == CONVERTED && j->streams)
@@ -175,7 +176,8 @@ static void run_blocks(void *context, size_t first_block, size_t last_block)
         if (j->call->moments && !j->check_only) {
             const double *weight =
                 j->moment_weight.data ? lf_read(&j->moment_weight, LF_F64, first, m, &w.moment_weight) : NULL;
-            const lf_ahead ahead = lf_after(&j->in[TARGET], &j->in[PRED], first + m, n);
+            lf_ahead ahead;
+            lf_after(&j->in[TARGET], &j->in[PRED], first + m, n, &ahead);
             w.k->moments(m, w.values, weight, &ahead, &moments);
         } else if (j->sums && !j->check_only)
             lf_exact_add(&sum, w.sum);
