@@ -80,7 +80,7 @@ def main() -> None:
     header = ["rows x features x classes", "three products", "lossfast", "ratio", "extra memory", "all logits"]
     text = table(header, [row])
     note = f"Logits at a time: {linear.LOGITS >> 20} MiB."
-    publish(f"{heading(['numpy'])}\n\n{text}\n\n{note}", args.out, "linear_crossentropy")
+    publish(f"{heading(['numpy', 'threadpoolctl'])}\n\n{text}\n\n{note}", args.out, "linear_crossentropy")
 
 
 if __name__ == "__main__":

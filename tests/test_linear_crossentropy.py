@@ -1,5 +1,6 @@
 """The cross-entropy of a linear layer: against logits and their loss, torch, and numerical gradients."""
 
+import os
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from operands import assert_same_bits, dtype_of
 
 import lossfast as lf
+from lossfast import _blas
 from lossfast import _linear_crossentropy as linear
 
 SHAPE, FEATURES, CLASSES = (6, 5), 7, 11
@@ -24,11 +26,18 @@ OPTIONS = [
 grad, value_and_grad = lf.linear_crossentropy.grad, lf.linear_crossentropy.value_and_grad
 
 
-@pytest.fixture(params=["one block", "blocks"], autouse=True)
+@pytest.fixture(params=["one block", "blocks", "blocks in threads", "blocks by BLAS's threads"], autouse=True)
 def _blocks(request, monkeypatch):
-    if request.param != "one block":
-        monkeypatch.setattr(linear, "LOGITS", 4 * 8 * CLASSES)
-        monkeypatch.setattr(linear, "PIECE", 3 * 8 * FEATURES)
+    if request.param == "one block":
+        return
+    monkeypatch.setattr(linear, "LOGITS", 4 * 8 * CLASSES)
+    monkeypatch.setattr(linear, "PIECE", 3 * 8 * FEATURES)
+    monkeypatch.setattr(linear, "SHARE", 4 * 8 * FEATURES)
+    if request.param == "blocks in threads":
+        monkeypatch.setattr(_blas, "FEW", 0)
+        monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    elif request.param != "blocks":
+        monkeypatch.setattr(_blas, "_controller", lambda: None)
 
 
 def operands(dtype=np.float64, shape=SHAPE):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lossfast import _arrays, multiclass
+from lossfast import _arrays, _blas, multiclass
 from lossfast._arrays import Array
+from lossfast._blas import Workers
 from lossfast._classwise import ClasswiseCall
 from lossfast._evaluate import Fault, check_value, entry_sums, reduced, threads
 
-LOGITS = 96 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
+LOGITS = 48 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
+OWN_THREADS = 2  # times as many where the threads of a product are those of BLAS, which loses more by few rows
 PIECE = 2 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient, which stay in a cache
+SHARE = 8 << 20  # bytes of `weight` that a thread multiplies at a time
 
 
 class _LinearCall(ClasswiseCall):
@@ -73,28 +76,25 @@ class _LinearCall(ClasswiseCall):
             values = np.zeros(rows, np.float64 if entries is not None else self.dtype)
         grads = {k: self._accumulator(results[k], k) for k in self.operands if k in results}
         kept = None if self.kept == rows else np.flatnonzero(self._is_kept(target))
-        most = max(1, LOGITS // (classes * self.dtype.itemsize))
-        step = min(most - most % 32 if most >= 32 else most, self.kept)
-        logits = np.empty((step, classes), self.dtype)
         totals = []
-        for first in range(0, self.kept, step or 1):
-            at: Any = slice(first, min(first + step, self.kept)) if kept is None else kept[first : first + step]
-            h = np.ascontiguousarray(hidden[at], self.dtype)
-            z = logits[: len(h)]
-            for block, w in self._pieces():
-                np.matmul(h, w.T, out=z[:, block])
-            if self.bias is not None:
-                np.add(z, self.bias.astype(self.dtype, copy=False), out=z)
-            sample, tau = (x if x is None else x[at] for x in flat.values())
-            value = None if values is None else np.empty(len(h), values.dtype)
-            total = self.kernel.run(
-                self.single, True, target[at], z, sample, self.weights, tau, *self._options(), scale,
-                value, z if grads else None, None, want_sum, self.nthreads,
-            )  # fmt: skip
-            totals.append(total)
-            if values is not None:
-                values[at] = value
-            self._add_products(grads, at, h, z, first == 0)
+        with _blas.workers(self.nthreads, self.kept * classes * features) as workers:
+            step = self._rows(workers)
+            logits = np.empty((step, classes), self.dtype)
+            for first in range(0, self.kept, step or 1):
+                at: Any = slice(first, min(first + step, self.kept)) if kept is None else kept[first : first + step]
+                h = np.ascontiguousarray(hidden[at], self.dtype)
+                z = logits[: len(h)]
+                self._score(workers, h, z)
+                sample, tau = (x if x is None else x[at] for x in flat.values())
+                value = None if values is None else np.empty(len(h), values.dtype)
+                total = self.kernel.run(
+                    self.single, True, target[at], z, sample, self.weights, tau, *self._options(), scale,
+                    value, z if grads else None, None, want_sum, self.nthreads,
+                )  # fmt: skip
+                totals.append(total)
+                if values is not None:
+                    values[at] = value
+                self._add_products(workers, grads, at, h, z, first == 0)
         if not self.kept:
             for x in grads.values():
                 x[...] = 0
@@ -116,34 +116,62 @@ class _LinearCall(ClasswiseCall):
             x[...] = 0
         return x
 
-    def _pieces(self) -> Iterator[tuple[slice, Array]]:
-        """The weight by classes, in the dtype of the arithmetic: at once, if it needs no conversion."""
-        classes, flags = len(self.matrix), self.matrix.flags
-        ready = self.matrix.dtype == self.dtype and (flags.c_contiguous or flags.f_contiguous)
-        step = classes if ready else self._piece()
-        for i in range(0, classes, step):
-            w = self.matrix[i : i + step]
-            yield slice(i, i + step), w if ready else np.ascontiguousarray(w, self.dtype)
+    def _rows(self, workers: Workers) -> int:
+        """How many have their logits in memory at a time."""
+        room = LOGITS if workers.alone else LOGITS * OWN_THREADS
+        most = max(1, room // (len(self.matrix) * self.dtype.itemsize))
+        return min(most - most % 32 if most >= 32 else most, self.kept)
 
-    def _piece(self) -> int:
-        return max(1, int(PIECE // max(1, self.matrix.shape[1] * self.dtype.itemsize)))
+    def _pieces(self, size: int) -> list[slice]:
+        """The classes, by so many bytes of the weight."""
+        classes, features = self.matrix.shape
+        step = max(1, size // max(1, features * self.dtype.itemsize))
+        return [slice(i, min(i + step, classes)) for i in range(0, classes, step)]
 
-    def _add_products(self, grads: dict[str, Array], at: Any, h: Array, g: Array, is_first: bool) -> None:
+    def _shares(self, workers: Workers) -> tuple[list[slice], Callable[[slice], Array]]:
+        """The classes of each product with the weight, and what gives that part of it in the dtype of the arithmetic.
+        BLAS with threads of its own takes it at once, if it needs no conversion."""
+        flags = self.matrix.flags
+        if self.matrix.dtype != self.dtype or not (flags.c_contiguous or flags.f_contiguous):
+            return self._pieces(PIECE), lambda part: np.ascontiguousarray(self.matrix[part], self.dtype)
+        return self._pieces(SHARE) if workers.alone else [slice(0, len(self.matrix))], self.matrix.__getitem__
+
+    def _score(self, workers: Workers, h: Array, z: Array) -> None:
+        """The logits of a block of rows."""
+        shares, weight = self._shares(workers)
+
+        def score(part: slice) -> None:
+            np.matmul(h, weight(part).T, out=z[:, part])
+            if self.bias is not None:
+                np.add(z[:, part], self.bias[part].astype(self.dtype, copy=False), out=z[:, part])
+
+        workers.all(score, shares)
+
+    def _add_products(
+        self, workers: Workers, grads: dict[str, Array], at: Any, h: Array, g: Array, is_first: bool
+    ) -> None:
         """What a block of rows adds to the gradients, from its gradient by the logits."""
         if "hidden" in grads:
-            grads["hidden"][at] = sum(g[:, block] @ w for block, w in self._pieces())
+            shares, weight = self._shares(workers)
+            grads["hidden"][at] = sum(workers.each(lambda part: g[:, part] @ weight(part), shares))
         if "bias" in grads:
             sums = g.sum(axis=0)
             grads["bias"][...] = sums if is_first else grads["bias"] + sums
         if "weight" not in grads:
             return
-        total, step = grads["weight"], self._piece()
-        buffer = np.empty((min(step, len(total)), total.shape[1]), self.dtype)
-        for i in range(0, len(total), step):  # at once, BLAS would rearrange as much as half of the logits
-            part = total[i : i + step]
-            product = np.matmul(g[:, i : i + step].T, h, out=part if is_first else buffer[: len(part)])
-            if not is_first:
-                np.add(part, product, out=part)
+        total, parts = grads["weight"], self._pieces(PIECE)
+        spare = [np.empty((parts[0].stop, total.shape[1]), self.dtype) for _ in range(workers.nthreads)]
+
+        def add(part: slice) -> None:  # at once, BLAS would rearrange as much as half of the logits
+            if is_first:
+                np.matmul(g[:, part].T, h, out=total[part])
+                return
+            room = spare.pop()
+            product = np.matmul(g[:, part].T, h, out=room[: part.stop - part.start])
+            np.add(total[part], product, out=total[part])
+            spare.append(room)
+
+        workers.all(add, parts)
 
 
 class LinearCrossentropy:
@@ -185,8 +213,8 @@ class LinearCrossentropy:
         of what there is for the value (None for a float) and that tuple.  Arrays in another dtype than that of the
         arithmetic, or not contiguous, cost a copy.
     n_threads : int, optional
-        Of lossfast's kernels, by default what `lossfast.set_num_threads` says: it changes no bit of the result.  The
-        threads of the matrix products are those of NumPy's BLAS, and may change its roundings.
+        By default what `lossfast.set_num_threads` says: it changes no bit of the result.  Where threadpoolctl is not
+        installed the matrix products have the threads of NumPy's BLAS instead, which may change their roundings.
 
     Returns
     -------
