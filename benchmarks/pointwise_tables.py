@@ -214,13 +214,15 @@ def accumulator_table(settings: Settings, complaints: list[str]) -> str:
     update = Contender("", lambda: (accumulator.update(target, pred), None))
     runners = of_lossfast({"value": case}, settings) | {"update": update.run} | limits(case, complaints)
     times = interleave(runners, settings)
-    limit, value, updated = low(times, fastest(times)), low(times, "value"), low(times, "update")
+    (value, values), (updated, updates) = map(measure.low_and_median, (times["value"], times["update"]))
     row = [
         measure.power(case.n),
-        *map(measure.shown_time, (limit, value, updated)),
+        *map(measure.shown_time, (low(times, fastest(times)), value, updated)),
         measure.ratio(updated, value),
+        measure.ratio(updates, values),
     ]
-    return measure.table(["n", "limit", "`lf.mse(...)`", "`accumulator.update(...)`", "update / value"], [row])
+    header = ["n", "limit", "`lf.mse(...)`", "`accumulator.update(...)`", "update / value", "of medians"]
+    return measure.table(header, [row])
 
 
 def fresh_table(settings: Settings, complaints: list[str]) -> str:
