@@ -44,25 +44,42 @@ int lf_get_num_threads(void)
 void lf_lock(void) { pthread_mutex_lock(&mutex); }
 void lf_unlock(void) { pthread_mutex_unlock(&mutex); }
 
+#ifdef _OPENMP
 static size_t share(size_t n, size_t part, size_t parts)
 {
     return n / parts * part + (part < n % parts ? part : n % parts);
 }
 
-static void run(size_t first, size_t last, size_t nthreads, parallel_body *body, void *context)
+/* What one of `all` threads does of n units from `first` on.  It keeps to a range of its own, but for the last quarter:
+ * that goes to whoever has time, in pieces of at least `least` units, because processors are not equally fast, and some
+ * have other things to do. */
+static void run_share(size_t first, size_t n, size_t least, size_t me, size_t all, atomic_size_t *taken,
+                      parallel_body *body, void *context)
+{
+    enum { PIECES = 8 };
+    const size_t quarter = n / all / 4, most = quarter / least, pieces = most < PIECES ? most : PIECES;
+    const size_t left = pieces ? quarter : 0;
+    const size_t from = share(n, me, all), to = share(n, me + 1, all) - left;
+    if (from < to) body(context, first + from, first + to);
+    for (size_t k = atomic_fetch_add(taken, 1); k < pieces * all; k = atomic_fetch_add(taken, 1)) {
+        const size_t piece = k / all, begin = first + share(n, k % all + 1, all) - left;
+        body(context, begin + share(left, piece, pieces), begin + share(left, piece + 1, pieces));
+    }
+}
+#endif
+
+static void run(size_t first, size_t last, size_t nthreads, size_t least, parallel_body *body, void *context)
 {
 #ifdef _OPENMP
     if (nthreads > 1) {
+        atomic_size_t taken = 0;
 #pragma omp parallel num_threads((int)nthreads)
-        {
-            const size_t me = (size_t)omp_get_thread_num(), all = (size_t)omp_get_num_threads(), n = last - first;
-            const size_t from = share(n, me, all), to = share(n, me + 1, all);
-            if (from < to) body(context, first + from, first + to);
-        }
+        run_share(first, last - first, least, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads(), &taken, body,
+                  context);
         return;
     }
 #else
-    (void)nthreads;
+    (void)nthreads, (void)least;
 #endif
     body(context, first, last);
 }
@@ -83,7 +100,7 @@ lf_status lf_parallel(size_t nunits, size_t unit_cost, const lf_control *control
         const size_t step = control && control->interrupted && nunits - first > poll + poll / 2 ? poll : nunits - first;
         size_t nthreads = step / per_thread;
         nthreads = nthreads < 1 ? 1 : nthreads < limit ? nthreads : limit;
-        run(first, first + step, nthreads, body, context);
+        run(first, first + step, nthreads, per_thread, body, context);
         first += step;
         if (first < nunits && control->interrupted(control->context)) return LF_INTERRUPTED;
     }
