@@ -46,6 +46,8 @@ def test_blas_has_its_threads_back():
 def test_calls_side_by_side_take_turns():
     """Else the first to end would give BLAS its threads back, and the last leave it with one."""
     before, inside = threads_now(), []
+    if before == {1}:
+        pytest.skip("BLAS has one thread anyway: calls need not wait")
 
     def call():
         with _blas.workers(2, 1e12) as workers:
