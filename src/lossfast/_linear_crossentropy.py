@@ -16,7 +16,7 @@ from lossfast._classwise import ClasswiseCall
 from lossfast._evaluate import Fault, check_value, entry_sums, reduced, threads
 
 LOGITS = 48 << 20  # bytes of logits at a time; with fewer rows the matrix products take longer
-OWN_THREADS = 2  # times as many where the threads of a product are those of BLAS, which loses more by few rows
+ROWS_FACTOR = 2  # so many times the rows where the threads are those of BLAS, which loses more by few
 PIECE = 2 << 20  # bytes of other temporaries: pieces of `weight` or of its gradient, which stay in a cache
 SHARE = 8 << 20  # bytes of `weight` that a thread multiplies at a time
 
@@ -118,7 +118,7 @@ class _LinearCall(ClasswiseCall):
 
     def _rows(self, workers: Workers) -> int:
         """How many have their logits in memory at a time."""
-        room = LOGITS if workers.alone else LOGITS * OWN_THREADS
+        room = LOGITS if workers.alone else LOGITS * ROWS_FACTOR
         most = max(1, room // (len(self.matrix) * self.dtype.itemsize))
         return min(most - most % 32 if most >= 32 else most, self.kept)
 
