@@ -145,10 +145,13 @@ static const real atan_tail[] = {
 #define SCALE_UP   ((real)0x1p64)
 #define SCALE_DOWN ((real)0x1p-64)
 
+/* INDEPENDENT: no element that a loop writes is read for another one, though results may stand where operands stood. */
 #ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL      _Pragma("clang loop unroll(full)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
-#define UNROLL _Pragma("GCC unroll 32")
+#define UNROLL      _Pragma("GCC unroll 32")
+#define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
 typedef struct {

@@ -42,12 +42,16 @@ OF_BITS = {
         "-fvect-cost-model=cheap",
     ],
 }
-# What is looked for: a name, the file, the function, the beginning of the loop's body, and the bits that have it.
+EXP_ACROSS = "for (size_t l = 0; l < TILE; l++) z[k * TILE + l] = exp_cell("
+# What is looked for: a name, the file, the function, the beginning of the loop's body, or of the loop where it is on one
+# line, and the bits that have it.
 LOOPS = [
     ("pointwise", "pointwise/loop.h", "lanes(", "const real here", (32, 64)),
-    ("cells across", "rowwise/loop.h", "across_reduce(", "z[k * TILE + l] =", (32, 64)),
+    ("sums across", "rowwise/loop.h", "across_sum(", "const real d =", (32, 64)),
+    ("exponentials across", "rowwise/loop.h", "across_reduce(", EXP_ACROSS, (32, 64)),
     ("derivatives across", "rowwise/loop.h", "across_spread(", "const size_t i = k * TILE + l;", (32, 64)),
-    ("cells along", "rowwise/loop.h", "along_reduce(", "x[l] = cell(", (32, 64)),
+    ("sums along", "rowwise/loop.h", "along_sum(", "const real d =", (32, 64)),
+    ("exponentials along", "rowwise/loop.h", "row_exp(", "for (size_t l = k; l < k + now; l++)", (32, 64)),
     ("derivatives along", "rowwise/loop.h", "along_spread(", "spread(targets", (32, 64)),
     ("jets", "rowwise/loop.h", "class_jets(", "const int beaten", (32, 64)),
     ("alpha", "sequence/states.h", "forward(", "const size_t k = at + l;", (32, 64)),
@@ -81,7 +85,7 @@ def loop_line(file: str, function: str, body: str) -> int:
     lines = (ROOT / "csrc" / file).read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith(("inline_ ", "static ")) and function in line)
     inside = next(i for i in range(first, len(lines)) if lines[i].strip().startswith(body))
-    return 1 + max(i for i in range(first, inside) if lines[i].strip().startswith("for ("))
+    return 1 + max(i for i in range(first, inside + 1) if lines[i].strip().startswith("for ("))
 
 
 def report(level: str, bits: int) -> str:

@@ -20,15 +20,6 @@ inline_ void lanes(formula *f, int streamed, int weighted, unsigned want, const 
     }
 }
 
-/* Asks for the group that comes half a block later, be it in the next block: processors look ahead less far, and not
- * into the next page of memory. */
-inline_ void look_ahead(const real *x)
-{
-    enum { AHEAD = 512, LINE = 64 };
-    for (size_t byte = 0; byte < LANES * sizeof(real); byte += LINE)
-        __builtin_prefetch((const char *)(x + AHEAD) + byte);
-}
-
 /* A tail of less than LANES elements, filled up with elements of weight 0 at which every loss is finite. */
 typedef struct {
     real target[LANES], pred[LANES], weight[LANES], stream[LANES], value[LANES], grad[LANES], hess[LANES];
@@ -55,8 +46,8 @@ inline_ void loop(formula *f, int streamed, int weighted, unsigned want, size_t 
                 *const hess_end = hess + (n - left);
     for (int more = left != 0;; more = 0) {
         for (size_t g = 0; g < groups; g++) {
-            look_ahead(target);
-            look_ahead(pred);
+            look_ahead(target + BLOCK / 2);
+            look_ahead(pred + BLOCK / 2);
             lanes(f, streamed, weighted, want, target, pred, weight, stream, param, scale, value, grad, hess, lane);
             target += LANES, pred += LANES, weight += weighted ? LANES : 0, stream += streamed ? LANES : 0;
             value += want & VALUE ? LANES : 0, grad += want & GRAD ? LANES : 0, hess += want & HESS ? LANES : 0;

@@ -1,12 +1,5 @@
 /* Sums over masks and derivatives by predictions: the lanes of a vector are positions of one class. */
 
-/* Lanes do not depend on each other, though results may stand where operands stood. */
-#ifdef __clang__
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define INDEPENDENT _Pragma("GCC ivdep")
-#endif
-
 /* A sigmoid, 1 / (1 + exp(-z)), as the smaller one of it and its complement, with the sign of z: neither is then lost to
  * the rounding of the other, nor the derivative, their product. */
 static void region_sigmoid(size_t n, const void *z, void *sigmoids)

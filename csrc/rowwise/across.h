@@ -37,7 +37,10 @@ static void do_tile(worker *w, size_t first, size_t n, const void *class_weight)
         for (size_t r = 0; r < n; r++) g->at[r] = w->label[r] < 0 ? 0 : number(j, w->z, (size_t)w->label[r] * TILE + r);
     else
         read_tile(w, &j->soft, first, n, w->target);
-    w->k->across_reduce(&j->kernel_options, j->classes, w->z, w->target, class_weight, g);
+    lf_ahead ahead;
+    lf_after(&j->pred.by_row, j->out[GRAD].wanted ? &j->out[GRAD].by_row : &j->pred.by_row, (first + n) * j->classes,
+             j->call->rows * j->classes, &ahead);
+    w->k->across_reduce(&j->kernel_options, j->classes, w->z, w->target, class_weight, &ahead, g);
     finish(w, TILE);
     end(w, first, n);
 

@@ -35,7 +35,7 @@ inline_ real exp_cell(real x)
 {
     const exp_parts e = exp_split(x, R_BIAS);
     const real y = exp_scaled(e.r, power_of_2(e.power));
-    return x < EXP_NORMAL ? 0 : y;
+    return r_bits(r_int(y) & -(ureal) !(x < EXP_NORMAL)); /* a select would be repeated in double where y is summed */
 }
 
 /* e^x and e^x - 1 in the same way. */
@@ -46,21 +46,12 @@ inline_ exp_pair exp_pair_cell(real x)
     return (exp_pair){zero ? 0 : e.exp, zero ? -1 : e.expm1};
 }
 
-/* Adds what a class has, if it has not been counted before, and returns its exponential. */
-inline_ real cell(row_targets targets, real z, real top, real inverse, real t, real v, real keep, real rest, int counts,
-                  double *sum, double *mass, double *dot, double *entropy)
-{
-    const real d = (z - top) * inverse, e = exp_cell(d);
-    *sum += (double)(counts ? e : 0);
-    if (targets == SMOOTHED) *dot += (double)(counts ? d : 0); /* c = 1 */
-    if (targets >= SOFT) {
-        const real all = targets == SOFT ? v * r_fma(t, keep, rest) : t, c = counts ? all : 0;
-        *mass += (double)c;
-        *dot += (double)c * (double)(c == 0 ? 0 : d);
-    }
-    if (targets == DIVERGENCE) *entropy += (double)(counts && t > 0 ? t * r_log(t) : 0);
-    return e;
-}
+/* What a class adds to a sum over its row, with d = (z - top) / temperature, its target t and its c. */
+typedef double class_term(real d, real t, real c);
+inline_ double below_term(real d, real t, real c) { return (void)t, (void)c, (double)d; }
+inline_ double mass_term(real d, real t, real c) { return (void)d, (void)t, (double)c; }
+inline_ double dot_term(real d, real t, real c) { return (void)t, (double)c * (double)(c == 0 ? 0 : d); }
+inline_ double entropy_term(real d, real t, real c) { return (void)d, (void)c, (double)(t > 0 ? t * r_log(t) : 0); }
 
 /* The derivatives of a class from its exponential, which stands in grad, or in hess if there is no grad. */
 inline_ void spread(row_targets targets, int wants_grad, int wants_hess, real *grad, real *hess, real by_exp, real by_c,
@@ -74,13 +65,29 @@ inline_ void spread(row_targets targets, int wants_grad, int wants_hess, real *g
 
 /* --- Rows across the lanes --------------------------------------------------------------------------------------- */
 
-inline_ void across_reduce(row_targets targets, const row_options *o, size_t classes, real *restrict z,
-                           const real *restrict target, const real *restrict class_weight, row_group *restrict g)
+/* One sum over the classes of each row; targeted, a literal: the term looks at targets. */
+inline_ void across_sum(class_term *term, int targeted, const row_options *o, size_t classes, const real *restrict z,
+                        const real *restrict top, const real *restrict inverse, const real *restrict target,
+                        const real *restrict class_weight, double *restrict sums)
 {
     const real keep = (real)o->keep, rest = (real)o->rest;
+    double lane[TILE] = {0};
+    for (size_t k = 0; k < classes; k++)
+        for (size_t l = 0; l < TILE; l++) {
+            const real d = (z[k * TILE + l] - top[l]) * inverse[l], t = targeted ? target[k * TILE + l] : 0;
+            lane[l] += term(d, t, targeted ? class_weight[k] * r_fma(t, keep, rest) : 1);
+        }
+    memcpy(sums, lane, sizeof lane);
+}
+
+inline_ void across_reduce(row_targets targets, const row_options *o, size_t classes, real *restrict z,
+                           const real *restrict target, const real *restrict class_weight, const lf_ahead *ahead,
+                           row_group *restrict g)
+{
+    enum { LINE = 64 / sizeof(real) };
+    const lf_ahead here = {{(const char *)z, (const char *)z}, {0, 0}}, next = ahead ? *ahead : here;
     real top[TILE], inverse[TILE];
     ireal infinite = 0;
-    double sum[TILE] = {0}, mass[TILE] = {0}, dot[TILE] = {0}, entropy[TILE] = {0};
     for (size_t l = 0; l < TILE; l++) top[l] = z[l];
     for (size_t k = 1; k < classes; k++)
         for (size_t l = 0; l < TILE; l++) top[l] = r_max(top[l], z[k * TILE + l]);
@@ -95,15 +102,22 @@ inline_ void across_reduce(row_targets targets, const row_options *o, size_t cla
             top[l] = 0;
         }
     for (size_t l = 0; l < TILE; l++) top[l] = finite_top(top[l]);
+    if (targets == SMOOTHED) across_sum(below_term, 0, o, classes, z, top, inverse, NULL, NULL, g->dot);
+    for (size_t l = 0; targets == SMOOTHED && l < TILE; l++) g->mass[l] = (double)classes;
+    if (targets >= SOFT) {
+        across_sum(mass_term, 1, o, classes, z, top, inverse, target, class_weight, g->mass);
+        across_sum(dot_term, 1, o, classes, z, top, inverse, target, class_weight, g->dot);
+    }
+    if (targets == DIVERGENCE)
+        across_sum(entropy_term, 1, o, classes, z, top, inverse, target, class_weight, g->entropy);
+    for (size_t k = 0; k < classes; k++) {
+        for (size_t l = 0; l < TILE; l += LINE) lf_look_ahead(&next, k * TILE + l);
+        for (size_t l = 0; l < TILE; l++) z[k * TILE + l] = exp_cell((z[k * TILE + l] - top[l]) * inverse[l]);
+    }
+    double sum[TILE] = {0};
     for (size_t k = 0; k < classes; k++)
-        for (size_t l = 0; l < TILE; l++)
-            z[k * TILE + l] =
-                cell(targets, z[k * TILE + l], top[l], inverse[l], targets >= SOFT ? target[k * TILE + l] : 0,
-                     targets >= SOFT ? class_weight[k] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l], &entropy[l]);
+        for (size_t l = 0; l < TILE; l++) sum[l] += (double)z[k * TILE + l];
     memcpy(g->sum, sum, sizeof sum);
-    if (targets) memcpy(g->dot, dot, sizeof dot);
-    for (size_t l = 0; targets && l < TILE; l++) g->mass[l] = targets == SMOOTHED ? (double)classes : mass[l];
-    if (targets == DIVERGENCE) memcpy(g->entropy, entropy, sizeof entropy);
 }
 
 inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, const row_options *o, size_t classes,
@@ -127,19 +141,6 @@ inline_ void across_spread(row_targets targets, int wants_grad, int wants_hess, 
 
 /* --- Classes along the lanes ------------------------------------------------------------------------------------- */
 
-inline_ void padded_copy(real *restrict to, const real *restrict from, size_t n, real rest)
-{
-    for (size_t l = 0; l < LANES; l++) to[l] = l < n ? from[l] : rest;
-}
-
-/* Of a copy: lanes whose address nobody has stay in registers. */
-inline_ double tree_sum(const double *lane)
-{
-    double sum[LANES];
-    memcpy(sum, lane, sizeof sum);
-    return lane_sum(sum);
-}
-
 inline_ real row_top(size_t n, const real *restrict z)
 {
     real top[LANES];
@@ -161,53 +162,79 @@ inline_ real row_top(size_t n, const real *restrict z)
     return r_max(r_max(c[0], c[2]), r_max(c[1], c[3]));
 }
 
-inline_ void along_reduce(row_targets targets, int stores, const row_options *o, size_t rows, size_t n, size_t pitch,
-                          const real *z, size_t e_pitch, real *e, const real *target, const real *class_weight,
-                          row_group *g)
+/* e^((z - top) / temperature) of n classes, which may stand where z does.  Those beyond whole groups are of a group that
+ * overlaps the one before, formed first, or of one filled up. */
+static void row_exp(size_t n, const real *z, real top, real inverse, real *e)
+{
+    enum { GROUP = 16, TOGETHER = 2 * LANES };
+    const size_t grouped = n & -(size_t)GROUP;
+    real few[GROUP], last[GROUP];
+    if (n < GROUP) {
+        for (size_t l = 0; l < GROUP; l++) few[l] = l < n ? z[l] : -R_INF;
+        for (size_t l = 0; l < GROUP; l++) last[l] = exp_cell((few[l] - top) * inverse);
+        memcpy(e, last, n * sizeof *e);
+        return;
+    }
+    for (size_t l = 0; grouped < n && l < GROUP; l++) last[l] = exp_cell((z[n - GROUP + l] - top) * inverse);
+    for (size_t k = 0; k < grouped; k += TOGETHER) {
+        const size_t left = grouped - k, now = (left < TOGETHER ? left : TOGETHER) & -(size_t)GROUP;
+        for (size_t l = k; l < k + TOGETHER; l += LANES) {
+            look_ahead(z + l + BLOCK);
+            look_ahead(e + l + BLOCK);
+        }
+        INDEPENDENT
+        for (size_t l = k; l < k + now; l++) e[l] = exp_cell((z[l] - top) * inverse);
+    }
+    if (grouped < n) memcpy(e + n - GROUP, last, sizeof last);
+}
+
+/* The same of one row. */
+inline_ double along_sum(class_term *term, int targeted, const row_options *o, size_t n, const real *z, real top,
+                         real inverse, const real *target, const real *class_weight)
 {
     const real keep = (real)o->keep, rest = (real)o->rest;
+    double lane[LANES] = {0};
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            const real d = (z[k + l] - top) * inverse, t = targeted ? target[k + l] : 0;
+            lane[l] += term(d, t, targeted ? class_weight[k + l] * r_fma(t, keep, rest) : 1);
+        }
+    if (k < n) { /* filled up with what adds nothing */
+        real zs[LANES], ts[LANES], vs[LANES];
+        padded_copy(zs, z + k, n - k, top);
+        if (targeted) padded_copy(ts, target + k, n - k, 0), padded_copy(vs, class_weight + k, n - k, 0);
+        for (size_t l = 0; l < LANES; l++) {
+            const real d = (zs[l] - top) * inverse, t = targeted ? ts[l] : 0;
+            lane[l] += term(d, t, targeted ? vs[l] * r_fma(t, keep, rest) : 1);
+        }
+    }
+    return lane_sum(lane);
+}
+
+inline_ void along_reduce(row_targets targets, const row_options *o, size_t rows, size_t n, size_t pitch, const real *z,
+                          real *e, const real *target, const real *class_weight, row_group *g)
+{
     for (size_t r = 0; r < rows; r++) {
         const real *zr = z + r * pitch, *const tr = targets >= SOFT ? target + r * pitch : NULL;
-        real *const er = stores ? e + r * e_pitch : NULL;
         const real raw = row_top(n, zr), top = raw < R_INF ? finite_top(raw) : 0, inverse = (real)g->inverse[r];
-        real copy[BLOCK];
+        real room[BLOCK], *const er = e ? e + r * pitch : room;
         if (raw == R_INF) {
-            infinities_to_zero(n, zr, 1, copy);
-            zr = copy;
+            infinities_to_zero(n, zr, 1, room);
+            zr = room;
         }
-        double sum[LANES] = {0}, mass[LANES] = {0}, dot[LANES] = {0}, entropy[LANES] = {0};
-        /* The rest beyond whole groups is a group that overlaps the one before, or one filled up; read first, for exp
-         * may stand where z stood. */
-        const size_t whole = n / LANES * LANES, end = n < LANES ? 0 : n - LANES;
-        const size_t from = n < LANES ? 0 : LANES - (n - whole), to = n < LANES ? n : LANES;
-        real tail[LANES], t[LANES], v[LANES], x[LANES];
-        if (n < LANES) {
-            padded_copy(tail, zr, n, -R_INF);
-            if (targets >= SOFT) padded_copy(t, tr, n, 0);
-            if (targets >= SOFT) padded_copy(v, class_weight, n, 0);
-        } else if (whole < n) {
-            memcpy(tail, zr + end, sizeof tail);
-            if (targets >= SOFT) memcpy(t, tr + end, sizeof t);
-            if (targets >= SOFT) memcpy(v, class_weight + end, sizeof v);
+        if (targets == SMOOTHED) {
+            g->mass[r] = (double)n;
+            g->dot[r] = along_sum(below_term, 0, o, n, zr, top, inverse, NULL, NULL);
         }
-        for (size_t k = 0; k < whole; k += LANES) {
-            for (size_t l = 0; l < LANES; l++)
-                x[l] = cell(targets, zr[k + l], top, inverse, targets >= SOFT ? tr[k + l] : 0,
-                            targets >= SOFT ? class_weight[k + l] : 0, keep, rest, 1, &sum[l], &mass[l], &dot[l],
-                            &entropy[l]);
-            if (stores) memcpy(er + k, x, sizeof x);
+        if (targets >= SOFT) {
+            g->mass[r] = along_sum(mass_term, 1, o, n, zr, top, inverse, tr, class_weight);
+            g->dot[r] = along_sum(dot_term, 1, o, n, zr, top, inverse, tr, class_weight);
         }
-        if (whole < n) {
-            for (size_t l = 0; l < LANES; l++)
-                x[l] = cell(targets, tail[l], top, inverse, targets >= SOFT ? t[l] : 0, targets >= SOFT ? v[l] : 0,
-                            keep, rest, l >= from && l < to, &sum[l], &mass[l], &dot[l], &entropy[l]);
-            if (stores && n < LANES) memcpy(er, x, n * sizeof(real));
-            if (stores && n >= LANES) memcpy(er + end, x, sizeof x);
-        }
+        if (targets == DIVERGENCE) g->entropy[r] = along_sum(entropy_term, 1, o, n, zr, top, inverse, tr, class_weight);
+        row_exp(n, zr, top, inverse, er);
         g->top[r] = (double)raw;
-        g->sum[r] = tree_sum(sum);
-        if (targets) g->mass[r] = targets == SMOOTHED ? (double)n : tree_sum(mass), g->dot[r] = tree_sum(dot);
-        if (targets == DIVERGENCE) g->entropy[r] = tree_sum(entropy);
+        g->sum[r] = block_sum(n, er);
     }
 }
 
@@ -237,13 +264,9 @@ inline_ void along_spread(row_targets targets, int wants_grad, int wants_hess, c
 
 static void along_exp(size_t n, const void *z, double top, double inverse, void *exp)
 {
-    real *const out = exp;
-    const real t = top < INFINITY ? finite_top((real)top) : 0, i = (real)inverse;
-    if (top == INFINITY)
-        infinities_to_zero(n, z, 1, out);
-    else
-        memmove(out, z, n * sizeof(real)); /* exp may be z */
-    for (size_t k = 0; k < n; k++) out[k] = exp_cell((out[k] - t) * i);
+    const real t = top < INFINITY ? finite_top((real)top) : 0;
+    if (top == INFINITY) infinities_to_zero(n, z, 1, exp);
+    row_exp(n, top == INFINITY ? exp : z, t, (real)inverse, exp);
 }
 
 /* --- Jets of every class, for losses that sums over a row do not determine ---------------------------------------
@@ -334,9 +357,9 @@ inline_ void class_jets(class_formula *f, int writes, size_t n, const row_option
         call(SOFT, 1, 0, __VA_ARGS__)
 
 static void reduce_across(const row_options *o, size_t classes, void *z, const void *target, const void *class_weight,
-                          row_group *g)
+                          const lf_ahead *ahead, row_group *g)
 {
-    TARGETS(across_reduce, o, classes, z, target, class_weight, g)
+    TARGETS(across_reduce, o, classes, z, target, class_weight, ahead, g)
 }
 
 static void spread_across(const row_options *o, size_t classes, void *grad, void *hess, const void *target,
@@ -348,13 +371,7 @@ static void spread_across(const row_options *o, size_t classes, void *grad, void
 static void reduce_along(const row_options *o, size_t rows, size_t n, size_t pitch, const void *z, void *exp,
                          const void *target, const void *class_weight, row_group *g)
 {
-    if (!exp && (o->targets == LABEL || o->targets == CLASSES)) {
-        along_reduce(LABEL, 0, o, rows, n, pitch, z, 0, NULL, target, class_weight, g);
-        return;
-    }
-    real unread[BLOCK];
-    const size_t exp_pitch = exp ? pitch : 0;
-    TARGETS(along_reduce, 1, o, rows, n, pitch, z, exp_pitch, exp ? exp : unread, target, class_weight, g)
+    TARGETS(along_reduce, o, rows, n, pitch, z, exp, target, class_weight, g)
 }
 
 static void spread_along(const row_options *o, size_t rows, size_t n, size_t pitch, void *grad, void *hess,

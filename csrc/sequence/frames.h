@@ -35,7 +35,7 @@ static void survey(const job *j, const operands *as, const char *rows, member *m
     row_group g;
     plain_rows(&g, TILE);
     as->k->into_tile(TILE, j->classes, rows, TILE, tile);
-    as->k->across_reduce(&PLAIN, j->classes, tile, NULL, as->k->ones, &g);
+    as->k->across_reduce(&PLAIN, j->classes, tile, NULL, as->k->ones, NULL, &g);
     memcpy(m->top + t, g.top, n * sizeof *g.top);
     memcpy(m->sum + t, g.sum, n * sizeof *g.sum);
 }

@@ -78,7 +78,7 @@ static void reduce_across(const ctc_frames *f, size_t n, frame_group *group)
     f->k->into_tile(n, classes, group->row[0], TILE, group->tile);
     if (f->wants_best) f->k->best_across(classes, group->tile, group->best_log_p, group->best);
     if (f->input->log_probabilities) return;
-    f->k->across_reduce(&PLAIN, classes, group->tile, NULL, f->k->ones, &group->g);
+    f->k->across_reduce(&PLAIN, classes, group->tile, NULL, f->k->ones, NULL, &group->g);
     memcpy(group->top, group->g.top, n * sizeof *group->top);
     memcpy(group->sum, group->g.sum, n * sizeof *group->sum);
 }

@@ -19,13 +19,6 @@
 /* Nor, lest the exponents of a long sequence overflow, above this: the logarithm of a probability is below 0 anyway. */
 #define LATTICE_HIGH ((real)(LF_BITS == 64 ? 0x1p30 : 0x1p4))
 
-/* What a loop writes it does not read elsewhere. */
-#ifdef __clang__
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define INDEPENDENT _Pragma("GCC ivdep")
-#endif
-
 typedef struct {
     real *blank, *label;
     ireal *blank_power, *label_power;

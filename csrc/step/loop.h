@@ -45,8 +45,8 @@ inline_ void step_loop(update *f, size_t nstate, size_t n, const double *param, 
     const size_t left = n % LANES;
     for (int more = left != 0;; more = 0) {
         for (size_t i = 0; i < groups; i++) {
-            look_ahead(g);
-            for (size_t k = 0; k < 1 + nstate; k++) look_ahead(x[k]);
+            look_ahead(g + BLOCK / 2);
+            for (size_t k = 0; k < 1 + nstate; k++) look_ahead(x[k] + BLOCK / 2);
             step_lanes(f, nstate, h, g, x[0], x[1], x[2], x[3]);
             g += LANES;
             for (size_t k = 0; k < 1 + nstate; k++) x[k] += LANES;
