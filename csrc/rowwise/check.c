@@ -6,15 +6,32 @@
 #include <math.h>
 #include <string.h>
 
+/* Labels that can be read where they stand, or NULL. */
+static const int64_t *stored(const lf_array *labels, size_t first)
+{
+    const char *const data = labels->data + first * sizeof(int64_t);
+    const int plain = labels->ndim == 1 && labels->dtype == LF_I64 && labels->stride == sizeof(int64_t);
+    return plain && (uintptr_t)data % sizeof(int64_t) == 0 ? (const int64_t *)data : NULL;
+}
+
+/* Whether all labels are those of classes, and none may be ignored. */
+static int all_classes(size_t n, const int64_t *label, const lf_row_call *call)
+{
+    const int64_t classes = (int64_t)call->classes;
+    uint64_t outside = 0; /* its sign bit: of a label, or of the last class minus a label */
+    for (size_t i = 0; i < n; i++) outside |= (uint64_t)label[i] | ((uint64_t)(classes - 1) - (uint64_t)label[i]);
+    return !(outside >> 63) && !(call->has_ignore && call->ignore >= 0 && call->ignore < classes);
+}
+
 /* Through int64 for integers, through double for floats: a double that is an integer in range is one exactly. */
 int lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, size_t n, int64_t *out)
 {
     const int64_t classes = (int64_t)call->classes;
     const lf_dtype dtype = labels->dtype;
     lf_buffer numbers;
-    if (labels->ndim == 1 && dtype == LF_I64 && labels->stride == sizeof(int64_t) &&
-        (uintptr_t)labels->data % sizeof(int64_t) == 0)
-        memcpy(out, labels->data + first * sizeof(int64_t), n * sizeof *out);
+    const int64_t *const here = stored(labels, first);
+    if (here)
+        memcpy(out, here, n * sizeof *out);
     else if (dtype == LF_I64 || dtype == LF_U64) { /* doubles would not hold them: as two halves of bits */
         lf_array half = *labels;
         half.dtype = LF_U32;
@@ -36,10 +53,7 @@ int lf_labels(const lf_array *labels, const lf_row_call *call, size_t first, siz
             out[i] = (double)label == x[i] ? label : INT64_MAX;
         }
     }
-    const int may_ignore = call->has_ignore && call->ignore >= 0 && call->ignore < classes;
-    uint64_t outside = 0; /* its sign bit: of a label, or of the last class minus a label */
-    for (size_t i = 0; i < n; i++) outside |= (uint64_t)out[i] | ((uint64_t)(classes - 1) - (uint64_t)out[i]);
-    if (!(outside >> 63) && !may_ignore) return 1;
+    if (all_classes(n, out, call)) return 1;
     int all = 1;
     for (size_t i = 0; i < n; i++) {
         const int64_t label = out[i];
@@ -107,7 +121,9 @@ static void survey_rows(void *context, size_t first_block, size_t last_block)
         const size_t first = b * BLOCK, n = call->rows - first < BLOCK ? call->rows - first : BLOCK;
         size_t bad = n, at;
         lf_status status = LF_OK;
-        const int all = !call->labels || lf_labels(&s->target, call, first, n, label);
+        const int64_t *const here = call->labels && !weighs ? stored(&s->target, first) : NULL;
+        const int all =
+            !call->labels || (here && all_classes(n, here, call)) || lf_labels(&s->target, call, first, n, label);
         for (size_t i = 0; !all && i < n && bad == n; i++)
             if (label[i] == NO_CLASS) bad = i, status = LF_BAD_TARGET;
         const double *w = k->ones;
