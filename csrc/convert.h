@@ -134,13 +134,14 @@ static void load_f16(size_t n, const void *from, ptrdiff_t stride, void *to)
 {
     const char *in = from;
     real *restrict out = to;
-    if (stride == sizeof(uint16_t))
-        for (; n >= HALVES; n -= HALVES, in += HALVES * sizeof(uint16_t), out += HALVES) {
-            float x[HALVES];
-            from_f16s(in, x);
-            for (int l = 0; l < HALVES; l++) out[l] = x[l];
-        }
-    load_each_f16(n, in, stride, out);
+    const size_t whole = stride == sizeof(uint16_t) ? n / HALVES * HALVES : 0;
+    UNROLL_4
+    for (size_t i = 0; i < whole; i += HALVES) {
+        float x[HALVES];
+        from_f16s(in + i * sizeof(uint16_t), x);
+        for (size_t l = 0; l < HALVES; l++) out[i + l] = x[l];
+    }
+    load_each_f16(n - whole, in + whole * sizeof(uint16_t), stride, out + whole);
 }
 #else
 LOAD(f16, uint16_t, from_f16)
@@ -173,13 +174,14 @@ static void store_f16(size_t n, const void *from, void *to, ptrdiff_t stride)
 {
     const real *restrict in = from;
     char *out = to;
-    if (stride == sizeof(uint16_t))
-        for (; n >= HALVES; n -= HALVES, in += HALVES, out += HALVES * sizeof(uint16_t)) {
-            float x[HALVES];
-            for (int l = 0; l < HALVES; l++) x[l] = narrow(in[l]);
-            to_f16s(x, out);
-        }
-    store_each_f16(n, in, out, stride);
+    const size_t whole = stride == sizeof(uint16_t) ? n / HALVES * HALVES : 0;
+    UNROLL_4
+    for (size_t i = 0; i < whole; i += HALVES) {
+        float x[HALVES];
+        for (size_t l = 0; l < HALVES; l++) x[l] = narrow(in[i + l]);
+        to_f16s(x, out + i * sizeof(uint16_t));
+    }
+    store_each_f16(n - whole, in + whole, out + whole * sizeof(uint16_t), stride);
 }
 #else
 STORE(f16, uint16_t, NARROW_F16)

@@ -108,6 +108,19 @@ void lf_write(const lf_array *array, lf_dtype kernel, size_t first, size_t n, co
     each_run(array, first, n, (char *)block, lf_itemsize(kernel), store_run, &lf_kernels(kernel)->store[array->dtype]);
 }
 
+#ifdef __SSE2__
+enum { LINE = 64, VECTOR = sizeof(__m128i) };
+
+/* The odd ends of a block: a few vectors, for which a call of memcpy, or its loop over bytes, would take longer. */
+static void copy_end(char *out, const char *in, size_t size)
+{
+    size_t k = 0;
+    for (; k + VECTOR <= size; k += VECTOR)
+        _mm_storeu_si128((__m128i *)(out + k), _mm_loadu_si128((const __m128i *)(in + k)));
+    for (; k < size; k++) out[k] = in[k];
+}
+#endif
+
 /* A cache line that is written whole need not be fetched first: a quarter of the traffic of "read 2, write 1" is
  * saved.  Lines that two blocks share are written as usual. */
 void lf_stream(const lf_array *array, size_t first, size_t n, const void *block, const lf_ahead *ahead)
@@ -115,16 +128,18 @@ void lf_stream(const lf_array *array, size_t first, size_t n, const void *block,
     const size_t item = lf_itemsize(array->dtype), size = n * item;
     char *out = array->data + first * item;
 #ifdef __SSE2__
-    enum { LINE = 64, VECTOR = sizeof(__m128i) };
     const char *in = block;
     const size_t odd = -(uintptr_t)out % LINE, head = odd < size ? odd : size, end = head + (size - head) / LINE * LINE;
-    memcpy(out, in, head);
-    for (size_t i = head; i < end; i += LINE) {
-        lf_look_ahead(ahead, i / item);
+    const size_t elements = LINE / item;
+    /* A line shared with the block after the next, which would otherwise hold up the stores behind it. */
+    if (end < size) __builtin_prefetch(out + 2 * size, 1);
+    copy_end(out, in, head);
+    for (size_t i = head, element = 0; i < end; i += LINE, element += elements) {
+        lf_look_ahead(ahead, element);
         for (size_t k = i; k < i + LINE; k += VECTOR)
             _mm_stream_si128((__m128i *)(out + k), _mm_loadu_si128((const __m128i *)(in + k)));
     }
-    memcpy(out + end, in + end, size - end);
+    copy_end(out + end, in + end, size - end);
 #else
     (void)ahead;
     memcpy(out, block, size);

@@ -148,9 +148,11 @@ static const real atan_tail[] = {
 /* INDEPENDENT: no element that a loop writes is read for another one, though results may stand where operands stood. */
 #ifdef __clang__
 #define UNROLL      _Pragma("clang loop unroll(full)")
+#define UNROLL_4    _Pragma("clang loop unroll_count(4)")
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define UNROLL      _Pragma("GCC unroll 32")
+#define UNROLL_4    _Pragma("GCC unroll 4")
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
