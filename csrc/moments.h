@@ -176,37 +176,42 @@ __attribute__((noinline)) static void add_lanes(vector a, vector b, vector c, ve
     if (error != 0) lf_exact_add(sum, error);
 }
 
-/* Ordered as |x| is, but 0 comes last. */
-inline_ uint32_t magnitude(float x) { return 2 * r_int(x) - 2; }
+/* Ordered as |x| is, but 0 comes last; of a positive x its bits do. */
+inline_ uint32_t magnitude(int positive, float x) { return positive ? r_int(x) : 2 * r_int(x) - 2; }
 
-inline_ int any_below(uint32_t limit, size_t n, const float *restrict x)
+inline_ int any_below(int positive, uint32_t limit, size_t n, const float *restrict x)
 {
     uint32_t least = UINT32_MAX;
-    for (size_t l = 0; l < n; l++) least = magnitude(x[l]) < least ? magnitude(x[l]) : least;
+    for (size_t l = 0; l < n; l++) least = magnitude(positive, x[l]) < least ? magnitude(positive, x[l]) : least;
     return least < limit;
 }
 
 /* Where a block is below the threshold, but not 0.  Returns how many there are; `at` has room for one more.  There are
  * few, so that most chunks have none, and most groups of the others. */
-__attribute__((noinline)) static size_t find_small(size_t n, const float *restrict x, float threshold,
-                                                   uint16_t *restrict at)
+inline_ size_t search(int positive, size_t n, const float *restrict x, float threshold, uint16_t *restrict at)
 {
     enum { GROUP = 16, CHUNK = 8 * GROUP };
-    const uint32_t limit = threshold > 0 ? magnitude(threshold) : 0;
+    const uint32_t limit = threshold > 0 ? magnitude(positive, threshold) : 0;
     size_t m = 0;
     for (size_t i = 0; i < n; i += CHUNK) {
         const size_t end = n - i < CHUNK ? n : i + CHUNK;
-        if (end == i + CHUNK && !any_below(limit, CHUNK, x + i)) continue;
+        if (end == i + CHUNK && !any_below(positive, limit, CHUNK, x + i)) continue;
         for (size_t k = i; k < end; k += GROUP) {
             const size_t last = end - k < GROUP ? end : k + GROUP;
-            if (last == k + GROUP && !any_below(limit, GROUP, x + k)) continue;
+            if (last == k + GROUP && !any_below(positive, limit, GROUP, x + k)) continue;
             for (size_t l = k; l < last; l++) {
                 at[m] = (uint16_t)l;
-                m += magnitude(x[l]) < limit;
+                m += magnitude(positive, x[l]) < limit;
             }
         }
     }
     return m;
+}
+
+__attribute__((noinline)) static size_t find_small(int positive, size_t n, const float *restrict x, float threshold,
+                                                   uint16_t *restrict at)
+{
+    return positive ? search(1, n, x, threshold, at) : search(0, n, x, threshold, at);
 }
 
 /* Returns 0, with nothing added, if an element is NaN.  Not inlined, as little else here: what is at hand in registers
@@ -258,7 +263,7 @@ static int fast_moments(size_t n, float *x, extremes range, const lf_ahead *ahea
         const float bound = r_max(r_abs(range.low), r_abs(range.high));
         const int e = exponent(bound > 0 ? (double)bound : 0x1p-149);
         const float threshold = (float)power(e - 29 + PER_LANE);
-        const size_t m = range.low < threshold ? find_small(n, x, threshold, at) : 0;
+        const size_t m = range.low < threshold ? find_small(range.low > 0, n, x, threshold, at) : 0;
         for (size_t i = 0; i < m; i++) small[i] = x[at[i]], x[at[i]] = 0;
         if (!fast_lanes(n, x, e, ahead, moments)) {
             for (size_t i = 0; i < m; i++) x[at[i]] = small[i];
