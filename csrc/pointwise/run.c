@@ -208,6 +208,7 @@ static void run_rows(void *context, size_t first_row, size_t last_row)
             for (size_t i = 0; i < m; i++)
                 j->call->sum[r + i] = w.k->sum(row, (const char *)w.values + i * row * w.size);
         }
+        if (j->streams) lf_streamed();
         return;
     }
     for (size_t r = first_row; r < last_row; r++) {
