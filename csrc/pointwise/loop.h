@@ -93,7 +93,7 @@ inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const 
     real values[BLOCK];
     double *later = NULL;
     const int sums = LF_BITS == 32 && R_HAS_FMA && nparam <= SHORT;
-    const int unweighted = sums && !weight && sum && !hess && n % LANES == 0;
+    const int unweighted = sums && !weight && (sum || !grad) && !hess && n % LANES == 0;
     if (sum && !unweighted && !(sums && grad && !hess)) value = values, later = sum, sum = NULL;
     if (hess && !value) value = values;
     if (!weight) weight = ones;
@@ -104,6 +104,7 @@ inline_ void pointwise(formula *f, size_t nparam, int streamed, size_t n, const 
         WANT(VALUE | GRAD, 1, 1);
         WANT(VALUE | GRAD | HESS, 1, 1);
         WANT(SUM | GRAD, 1, sums);
+        WANT(UNWEIGHTED | VALUE, 0, sums);
         WANT(UNWEIGHTED | SUM, 0, sums);
         WANT(UNWEIGHTED | SUM | GRAD, 0, sums);
     }
