@@ -43,8 +43,8 @@ OF_BITS = {
     ],
 }
 EXP_ACROSS = "for (size_t l = 0; l < TILE; l++) z[k * TILE + l] = exp_cell("
-# What is looked for: a name, the file, the function, the beginning of the loop's body, or of the loop where it is on one
-# line, and the bits that have it.
+# What is looked for: a name, the file, the function, the beginning of the body, or of a loop on one line, and the bits
+# that have it.
 LOOPS = [
     ("pointwise", "pointwise/loop.h", "lanes(", "const real here", (32, 64)),
     ("sums across", "rowwise/loop.h", "across_sum(", "const real d =", (32, 64)),
