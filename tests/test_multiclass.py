@@ -84,6 +84,17 @@ def test_kernel_is_the_specification(row_loss, isa, dtype):
         assert_rows_near(got, rows.reduced("none"), dtype, unit=rows.unit[..., None])
 
 
+@pytest.mark.compiled
+def test_classes_beyond_whole_groups_and_parts(row_loss, isa, dtype):
+    for classes, labels in itertools.product((129, 144, 1023, 1025, 1043, 2065), kinds(row_loss)):
+        target, pred = row_operands(row_loss, (3, classes), dtype, labels=labels)
+        got = everything(row_loss, target, pred)
+        rows = Rows(row_loss, target, pred)
+        assert_rows_near(got, rows.reduced("none"), dtype, unit=rows.unit[..., None])
+        assert_same_bits(row_loss(target, pred, reduction="none"), got[0])
+        assert_same_bits(row_loss.grad(target, pred, reduction="none", out=pred), got[1])
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_reductions_and_options_are_their_definition(row_loss, dtype, reduction):
     rng = np.random.default_rng(4)
