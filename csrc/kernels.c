@@ -3,6 +3,7 @@
 #include "real.h"
 #include "vecmath.h"
 #include "convert.h"
+#include "lanes.h"
 #include "reduce.h"
 #include "moments.h"
 #include "pointwise/loop.h"

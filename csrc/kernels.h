@@ -164,8 +164,7 @@ typedef struct {
     size_t nmap;
     const lf_rowwise *rowwise;
     size_t nrowwise;
-    /* Softmax of a tile: z becomes exp((z - top) / temperature), and the rows are reduced; ahead may be
-     * NULL. */
+    /* Softmax of a tile: z becomes exp((z - top) / temperature), and rows are reduced; ahead may be NULL. */
     void (*across_reduce)(const row_options *o, size_t classes, void *z, const void *target, const void *class_weight,
                           const lf_ahead *ahead, row_group *g);
     void (*across_spread)(const row_options *o, size_t classes, void *grad, void *hess, const void *target,

@@ -145,7 +145,8 @@ static const real atan_tail[] = {
 #define SCALE_UP   ((real)0x1p64)
 #define SCALE_DOWN ((real)0x1p-64)
 
-/* INDEPENDENT: no element that a loop writes is read for another one, though results may stand where operands stood. */
+/* UNROLL_4: of a loop that is shorter than what keeps it going.
+ * INDEPENDENT: no element that a loop writes is read for another one, though results may stand where operands stood. */
 #ifdef __clang__
 #define UNROLL      _Pragma("clang loop unroll(full)")
 #define UNROLL_4    _Pragma("clang loop unroll_count(4)")

@@ -27,7 +27,7 @@ typedef struct {
 
 __attribute__((noinline)) static const real *pad(real *to, const real *from, size_t n, real rest)
 {
-    for (size_t l = 0; l < LANES; l++) to[l] = l < n ? from[l] : rest;
+    padded_copy(to, from, n, rest);
     return to;
 }
 
